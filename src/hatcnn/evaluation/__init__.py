@@ -1,0 +1,1 @@
+"""Ranking, re-ranking and attribute scores: arrays in, results out, no torch."""

@@ -1,0 +1,1 @@
+"""Pictures in, embeddings and attributes out."""

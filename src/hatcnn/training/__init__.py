@@ -1,0 +1,1 @@
+"""Recipes, losses, sampler, augmentation and the training loop."""
