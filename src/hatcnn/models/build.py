@@ -1,0 +1,135 @@
+"""The one place that knows sizes: `ModelConfig` in, network out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from torch import nn
+
+from hatcnn.attributes import NUM_ATTRIBUTES
+from hatcnn.errors import ConfigError
+from hatcnn.models.attention import (
+    NUM_REGIONS,
+    PUBLISHED_STARTS,
+    TILING_STARTS,
+    HardAttention,
+    SoftAttention,
+)
+from hatcnn.models.blocks import ConvBlock, FeatureHead, InceptionA, InceptionB
+from hatcnn.models.hacnn import HACNN, Level, LocalStream
+from hatcnn.models.hatcnn import HATCNN, AttributeNetwork
+
+AttributeScheme = Literal["none", "separate", "local-joint", "local-only"]
+ColourModel = Literal["independent", "exclusive"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that decides the network's shape and arithmetic.
+
+    Defaults are the published HAT-CNN. Each quirk of the published code is a field of its own.
+    """
+
+    num_identities: int = 0
+    """Identities of the classifiers, filled in from the data; 0 builds none (test time)."""
+    attributes: AttributeScheme = "separate"
+    """Who predicts attributes: nobody (HA-CNN), a network of its own (HAT-CNN), the local branch
+    beside identities (the paper's Figure 4), or the local branch instead of identities."""
+    height: int = 160
+    """Height of the input, pixels."""
+    width: int = 64
+    """Width of the input, pixels."""
+    channels: tuple[int, int, int] = (128, 256, 384)
+    """Channels of the three levels, multiples of 16."""
+    stem_channels: int = 32
+    """Channels of the stem."""
+    feature_dim: int = 512
+    """Length of the global and of the local feature."""
+    attribute_dim: int = 100
+    """Hidden width of the attribute network."""
+    suppressing_attention: bool = False
+    """Leave out the ReLU before the soft attention's sigmoid, which keeps it in [0.5, 1)."""
+    tiling_regions: bool = False
+    """Start the regions so that they tile the image, instead of missing its top and bottom."""
+    direct_sampling: bool = False
+    """Sample regions straight into their small grid, instead of at full size and then shrunk."""
+    shared_region_statistics: bool = False
+    """Normalise the four regions by common batch statistics in training, instead of one by one."""
+    bn_neck: bool = False
+    """Metric losses before, classifier and ranking after a batch norm; no ReLU on features."""
+    norm_epsilon: float = 0.0
+    """Smallest L2 norm that features are divided by. The published 0 makes an all-zero feature
+    NaN."""
+    colours: ColourModel = "independent"
+    """How attribute logits read: 26 sigmoids, or colours as one choice among each group and an
+    implicit "other" whose logit is 0."""
+
+    def __post_init__(self) -> None:
+        if any(c <= 0 or c % 16 for c in self.channels):
+            raise ConfigError(f"channels must be positive multiples of 16, not {self.channels}")
+        if self.height < 32 or self.width < 32 or self.height % 16 or self.width % 16:
+            raise ConfigError(
+                f"input height and width must be multiples of 16 and at least 32, "
+                f"not {self.height} x {self.width}"
+            )
+
+    @property
+    def region_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of a region at each level; 24 x 28, 12 x 14, 6 x 7 for 160 x 64."""
+        height, width = round(6 * self.height / 160), round(7 * self.width / 64)
+        return tuple((height * scale, width * scale) for scale in (4, 2, 1))
+
+
+def build_model(config: ModelConfig) -> HACNN | HATCNN:
+    """Build a network with fresh weights (PyTorch's default initialisation, as published)."""
+    hacnn = _build_hacnn(config)
+    if config.attributes != "separate":
+        return hacnn
+    body = nn.Sequential(_stem(config), *(_body(i, c) for i, c in _widths(config)))
+    return HATCNN(
+        hacnn,
+        AttributeNetwork(body, config.channels[-1], config.attribute_dim, NUM_ATTRIBUTES),
+    )
+
+
+def _build_hacnn(config: ModelConfig) -> HACNN:
+    levels = [
+        Level(
+            _body(width, channels),
+            SoftAttention(channels, suppressing=config.suppressing_attention),
+            HardAttention(
+                channels, starts=TILING_STARTS if config.tiling_regions else PUBLISHED_STARTS
+            ),
+            LocalStream(
+                InceptionB(width, channels), shared_statistics=config.shared_region_statistics
+            ),
+            region_size=region_size,
+            direct_sampling=config.direct_sampling,
+        )
+        for (width, channels), region_size in zip(_widths(config), config.region_sizes, strict=True)
+    ]
+    local_identities = 0 if config.attributes == "local-only" else config.num_identities
+    last, dim = config.channels[-1], config.feature_dim
+    return HACNN(
+        _stem(config),
+        levels,
+        FeatureHead(last, dim, config.num_identities, bn_neck=config.bn_neck),
+        FeatureHead(NUM_REGIONS * last, dim, local_identities, bn_neck=config.bn_neck),
+        nn.Linear(dim, NUM_ATTRIBUTES) if config.attributes.startswith("local") else None,
+    )
+
+
+def _widths(config: ModelConfig) -> list[tuple[int, int]]:
+    return list(pairwise((config.stem_channels, *config.channels)))
+
+
+def _stem(config: ModelConfig) -> ConvBlock:
+    return ConvBlock(3, config.stem_channels, 3, stride=2, padding=1)
+
+
+def _body(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        InceptionA(in_channels, out_channels), InceptionB(out_channels, out_channels)
+    )

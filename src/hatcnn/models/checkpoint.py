@@ -1,0 +1,120 @@
+"""Model folders: ``config.json``, ``model.safetensors`` and, where one was written, a model card.
+
+The layout is that of the Hugging Face hub. Loading never unpickles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hatcnn.errors import CheckpointError, ConfigError, nearest_names
+from hatcnn.files import atomic_path, write_json, write_text
+from hatcnn.models.build import ModelConfig, build_model
+from hatcnn.models.hacnn import HACNN
+from hatcnn.models.hatcnn import HATCNN
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+def save_model(
+    folder: str | Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    *,
+    card: str,
+    classifiers: bool = False,
+) -> None:
+    """Write a model folder; each file is written beside and renamed.
+
+    Args:
+        folder: made when missing.
+        config: shape and arithmetic of the network.
+        state: its state dict.
+        card: text of ``README.md``.
+        classifiers: keep the identity classifiers, which only training needs.
+    """
+    folder = Path(folder)
+    if not classifiers:
+        config = replace(config, num_identities=0)
+        state = {k: v for k, v in state.items() if "_head.classifier." not in k}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    write_text(folder / "README.md", card)
+    write_json(folder / CONFIG, {"model_type": "hatcnn", **asdict(config)})
+
+
+def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
+    """Read a model folder; the network comes in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        CheckpointError: when the folder or one of its files is missing, broken or of another
+            shape than its config says.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"no model folder at {folder}: pass a folder with {CONFIG}")
+    config = _read_config(folder / CONFIG)
+    model = build_model(config)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no {WEIGHTS}") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is broken ({error}): copy it anew") from None
+    load_state(model, {k: v.float() for k, v in state.items()}, source=str(folder))
+    return model.eval(), config
+
+
+def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Load weights, every one of them, of the right shape; batch counters may be missing.
+
+    Raises:
+        CheckpointError: naming the first differences between the weights and the network.
+    """
+    expected = {k: v for k, v in model.state_dict().items() if "num_batches" not in k}
+    given = {k: v for k, v in state.items() if "num_batches" not in k}
+    problems = [f"{k} is missing" for k in expected if k not in given]
+    problems += [f"{k} is unknown" for k in given if k not in expected]
+    problems += [
+        f"{k} is {tuple(given[k].shape)}, expected {tuple(v.shape)}"
+        for k, v in expected.items()
+        if k in given and given[k].shape != v.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more differences" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"the weights of {source} do not fit the network: {'; '.join(problems[:3])}{more}"
+        )
+    model.load_state_dict(given, strict=False)
+
+
+def _read_config(path: Path) -> ModelConfig:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} is no model folder: it has no {CONFIG}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from None
+    if not isinstance(values, dict) or values.pop("model_type", "hatcnn") != "hatcnn":
+        raise CheckpointError(f"{path} describes another kind of model than hatcnn")
+    known = [f.name for f in fields(ModelConfig)]
+    for name in values:
+        if name not in known:
+            raise CheckpointError(f"{path}: unknown field {name!r}{nearest_names(name, known)}")
+    if isinstance(values.get("channels"), list):
+        values["channels"] = tuple(values["channels"])
+    try:
+        return ModelConfig(**values)
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}") from None

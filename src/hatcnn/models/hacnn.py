@@ -1,0 +1,169 @@
+"""HA-CNN: a global branch under soft attention, four local streams fed by hard attention.
+
+Source: section 3.1 of the paper. Sizes are in `hatcnn.models.build`; this file knows none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hatcnn.models.attention import HardAttention, SoftAttention, sample_regions
+from hatcnn.models.blocks import FeatureHead
+
+
+class Attention(NamedTuple):
+    """What one level attended to.
+
+    Attributes:
+        soft: (N, c, h, w) weights in (0, 1).
+        centres: (N, 4, 2) centres (x, y) of the regions, in (-1, 1).
+    """
+
+    soft: Tensor
+    centres: Tensor
+
+
+class Output(NamedTuple):
+    """What the network says of a batch.
+
+    Attributes:
+        global_feature, local_feature: (N, d) features for ranking, not normalised.
+        attribute_logits: (N, 26), or none where the network predicts no attributes.
+        global_metric, local_metric: (N, d) features for metric losses.
+        global_logits, local_logits: (N, identities) in training mode; none at test time, or
+            where the branch has no classifier.
+        attention: one entry a level when asked for, else empty.
+    """
+
+    global_feature: Tensor
+    local_feature: Tensor
+    attribute_logits: Tensor | None
+    global_metric: Tensor
+    local_metric: Tensor
+    global_logits: Tensor | None
+    local_logits: Tensor | None
+    attention: tuple[Attention, ...]
+
+
+class LocalStream(nn.Module):
+    """One block whose weights the four regions share.
+
+    Args:
+        block: (N, c, h, w) to (N, c', h', w').
+        shared_statistics: the published code passes the regions one after the other, so in
+            training each is normalised by its own batch statistics. True normalises the four
+            together: fewer, larger operations. At test time there is no difference.
+    """
+
+    def __init__(self, block: nn.Module, *, shared_statistics: bool = False) -> None:
+        super().__init__()
+        self.block = block
+        self.shared_statistics = shared_statistics
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """(N, 4, c, h, w) to (N, 4, c', h', w')."""
+        if self.training and not self.shared_statistics:
+            return torch.stack([self.block(region) for region in regions.unbind(1)], dim=1)
+        together: Tensor = self.block(regions.flatten(0, 1))
+        return together.unflatten(0, regions.shape[:2])
+
+
+class Level(nn.Module):
+    """One level of both branches.
+
+    The local streams read the level's INPUT at the places this level's hard attention names and
+    add the local output of the level before (the cross-attention interaction of section 3.1.4).
+
+    Args:
+        body: the global branch's blocks.
+        soft: weights of the body's output.
+        hard: centres of the four regions, read off the body's output.
+        local: the block shared by the regions.
+        region_size: (height, width) of a region when it enters ``local``.
+        direct_sampling: see `sample_regions`.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        soft: SoftAttention,
+        hard: HardAttention,
+        local: LocalStream,
+        *,
+        region_size: tuple[int, int],
+        direct_sampling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.soft = soft
+        self.hard = hard
+        self.local = local
+        self.region_size = region_size
+        self.direct_sampling = direct_sampling
+
+    def forward(self, x: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor, Attention]:
+        """Attended global map (N, c, h', w'), local maps (N, 4, c, h'', w''), attention."""
+        features = self.body(x)
+        attention = Attention(self.soft(features), self.hard(features))
+        regions = sample_regions(
+            x, attention.centres, self.region_size, direct=self.direct_sampling
+        )
+        if local is not None:
+            regions = regions + local
+        return features * attention.soft, self.local(regions), attention
+
+
+class HACNN(nn.Module):
+    """Harmonious Attention CNN, alone or with attributes learned by its local branch.
+
+    Args:
+        stem: (N, 3, H, W) to the first level's input.
+        levels: from fine to coarse.
+        global_head: from the last level's channels.
+        local_head: from four times the last level's channels.
+        attribute_classifier: local feature to 26 logits, for the two schemes in which the local
+            branch predicts attributes; none otherwise.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        levels: Sequence[Level],
+        global_head: FeatureHead,
+        local_head: FeatureHead,
+        attribute_classifier: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.levels = nn.ModuleList(levels)
+        self.global_head = global_head
+        self.local_head = local_head
+        self.attribute_classifier = attribute_classifier
+
+    def forward(self, images: Tensor, *, with_attention: bool = False) -> Output:
+        """Normalised images (N, 3, H, W) to an `Output`."""
+        x = self.stem(images)
+        local: Tensor | None = None
+        seen: list[Attention] = []
+        for level in self.levels:
+            x, local, attention = level(x, local)
+            seen.append(attention)
+        assert local is not None
+        global_feature, global_metric = self.global_head(x.mean(dim=(2, 3)))
+        local_feature, local_metric = self.local_head(local.mean(dim=(3, 4)).flatten(1))
+        return Output(
+            global_feature=global_feature,
+            local_feature=local_feature,
+            attribute_logits=(
+                self.attribute_classifier(local_feature) if self.attribute_classifier else None
+            ),
+            global_metric=global_metric,
+            local_metric=local_metric,
+            global_logits=self.global_head.classify(global_feature) if self.training else None,
+            local_logits=self.local_head.classify(local_feature) if self.training else None,
+            attention=tuple(seen) if with_attention else (),
+        )
