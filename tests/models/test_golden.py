@@ -70,7 +70,7 @@ def test_training_agrees(golden, network, channels_last):
     for name in ("global", "local", "attribute"):
         ours = getattr(output, f"{name}_logits")
         # Batch statistics of five pictures amplify float32 rounding; the losses below do not.
-        torch.testing.assert_close(ours, golden[f"train.logits_{name}"], atol=5e-5, rtol=0)
+        torch.testing.assert_close(ours, golden[f"train.logits_{name}"], atol=2e-4, rtol=0)
 
     def cross_entropy(logits):
         return F.cross_entropy(logits, golden["train.pid"], label_smoothing=0.1)

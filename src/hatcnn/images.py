@@ -1,0 +1,117 @@
+"""Bytes to pixels: the one decoder of training, evaluation and serving.
+
+Whatever can go wrong with a picture is caught here and raised as `ImageError`, which names the
+picture and the reason. Nothing is allocated before the header has passed.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hatcnn.errors import ImageError
+
+Pixels = npt.NDArray[np.uint8]
+
+MEAN = (0.485, 0.456, 0.406)
+"""Mean of red, green and blue in ImageNet, for values in [0, 1]."""
+STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
+
+MIN_SIDE = 8
+"""Shortest side in pixels that can show a person at all."""
+MAX_PIXELS = 64_000_000
+"""Largest width x height that is decoded; a camera's whole frame fits, a bomb does not."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Endings of file names that are taken for pictures, in lower case."""
+
+
+def decode(data: bytes, name: str = "picture") -> Pixels:
+    """Decode one picture.
+
+    Grey, palette, CMYK and 16-bit pictures are converted to 8-bit RGB; transparent parts are put
+    on white; the camera's orientation tag is applied.
+
+    Args:
+        data: the file's bytes: JPEG, PNG, WebP, BMP, TIFF or GIF.
+        name: for messages.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        ImageError: empty, no picture, cut short, several frames, smaller than `MIN_SIDE`, or
+            more than `MAX_PIXELS` pixels.
+    """
+    if not data:
+        raise ImageError(f"{name} is empty")
+    try:
+        with warnings.catch_warnings():
+            # The limits below are ours; Pillow's warning about large pictures adds nothing.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                _check_header(picture, name)
+                return _to_rgb(picture)
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name} is no picture in a format we read ({', '.join(FORMATS)})"
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name} has more than the {MAX_PIXELS:,} pixels allowed") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        # Pillow's decoders raise all of these on damaged files.
+        raise ImageError(f"{name} is damaged or cut short ({error})") from None
+
+
+def load(path: str | Path) -> Pixels:
+    """Decode the picture file at `path`; see `decode`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from None
+    return decode(data, str(path))
+
+
+def resize(rgb: Pixels, height: int, width: int) -> Pixels:
+    """Bilinear resize with antialiasing, (h, w, 3) to (height, width, 3)."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _check_header(picture: Image.Image, name: str) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name} is {width} x {height}, more than the {MAX_PIXELS:,} pixels allowed: "
+            "crop the person out of it first"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"{name} is {width} x {height}; a person cannot be seen below {MIN_SIDE} pixels"
+        )
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(f"{name} has {frames} frames: save the one you mean as a picture")
+
+
+def _to_rgb(picture: Image.Image) -> Pixels:
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        # Pillow would clip 16-bit values at 255; keep their high byte instead.
+        values = np.asarray(picture, dtype=np.float64)
+        grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
+        picture = Image.fromarray(grey)
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        transparent = upright.convert("RGBA")
+        white = Image.new("RGBA", transparent.size, "white")
+        upright = Image.alpha_composite(white, transparent)
+    # A copy: the decoder's buffer dies with the picture.
+    return np.array(upright.convert("RGB"))

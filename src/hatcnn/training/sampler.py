@@ -1,0 +1,87 @@
+"""The order of pictures in an epoch: a pure function of the labels, the seed and the epoch.
+
+Nothing is remembered between epochs, so a resumed run needs no sampler state, and every process
+computes the same order and takes its share.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hatcnn.errors import DataError
+from hatcnn.training.recipe import Sampling
+
+Indices = npt.NDArray[np.int64]
+
+
+def epoch_batches(
+    pids: npt.NDArray[np.int64], sampling: Sampling, *, seed: int, epoch: int
+) -> list[Indices]:
+    """Batches of one epoch.
+
+    Free: every picture once in random order, the last incomplete batch dropped. With K pictures
+    an identity: people in random order, each with K of their pictures that are drawn without
+    repetition until all have been used; people with fewer than K pictures repeat some. An epoch
+    has as many steps as a free one.
+
+    Args:
+        pids: (n,) identity of each picture.
+        sampling: batch size and K.
+        seed: of the run.
+        epoch: from 0.
+
+    Returns:
+        Batches of ``batch_size`` indices; with K, the K pictures of a person are neighbours.
+
+    Raises:
+        DataError: when there are too few pictures or identities for one batch.
+    """
+    size, per_identity = sampling.batch_size, sampling.pictures_per_identity
+    steps = len(pids) // size
+    if steps == 0:
+        raise DataError(
+            f"{len(pids)} training pictures are fewer than one batch: "
+            f"lower sampling.batch_size ({size})"
+        )
+    random = np.random.default_rng((seed, epoch))
+    if not per_identity:
+        return list(random.permutation(len(pids))[: steps * size].reshape(steps, size))
+    people = size // per_identity
+    identities = np.unique(pids)
+    if len(identities) < people:
+        raise DataError(
+            f"{len(identities)} training identities are fewer than the {people} of one batch: "
+            f"lower sampling.batch_size ({size})"
+        )
+    by_identity = [np.flatnonzero(pids == pid) for pid in identities]
+    hands = [_Hand(pictures, random) for pictures in by_identity]
+    order: list[int] = []
+    batches = []
+    for _ in range(steps):
+        if len(order) < people:
+            # No person twice in a batch: those still waiting come first, then a new round.
+            waiting = set(order)
+            order += [int(i) for i in random.permutation(len(hands)) if i not in waiting]
+        chosen, order = order[:people], order[people:]
+        batches.append(np.concatenate([hands[i].draw(per_identity) for i in chosen]))
+    return batches
+
+
+class _Hand:
+    """One person's pictures, dealt without repetition until all have been used."""
+
+    def __init__(self, pictures: Indices, random: np.random.Generator) -> None:
+        self.pictures = pictures
+        self.random = random
+        self.left = pictures[:0]
+
+    def draw(self, count: int) -> Indices:
+        if len(self.left) < count:
+            fresh = self.random.permutation(self.pictures)
+            rest = fresh[~np.isin(fresh, self.left)]
+            self.left = np.concatenate((self.left, rest))
+            while len(self.left) < count:
+                self.left = np.concatenate((self.left, self.random.permutation(self.pictures)))
+        drawn, self.left = self.left[:count], self.left[count:]
+        return drawn
