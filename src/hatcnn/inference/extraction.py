@@ -5,28 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from hatcnn.datasets.pack import PackedSplit
+from hatcnn.devices import Fabric
 from hatcnn.evaluation.features import Features
-from hatcnn.images import MEAN, STD
 from hatcnn.models.build import ModelConfig
 from hatcnn.models.embedding import attribute_probabilities, identity_vector
 from hatcnn.models.hacnn import Output
+from hatcnn.models.preprocessing import normalise
 from hatcnn.progress import progress
 
 BATCH_SIZE = 64
-
-
-def normalise(images: Tensor) -> Tensor:
-    """(n, H, W, 3) uint8 to (n, 3, H, W) float32 with ImageNet's mean and deviation.
-
-    The memory stays channels last, which the convolutions prefer.
-    """
-    mean = torch.tensor(MEAN, device=images.device) * 255
-    std = torch.tensor(STD, device=images.device) * 255
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hatcnn.inference.extraction import normalise
+from hatcnn.models.preprocessing import normalise
 from hatcnn.training.recipe import Augmentation
 
 

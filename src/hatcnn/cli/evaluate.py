@@ -1,0 +1,91 @@
+"""``hatcnn evaluate MODEL --data ROOT``: rank a gallery and report how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hatcnn.cli.output import write_report
+from hatcnn.cli.tables import print_evaluation
+from hatcnn.datasets import open_dataset, pack
+from hatcnn.devices import make_fabric
+from hatcnn.errors import DataError
+from hatcnn.evaluation import Distance, Features, evaluate, save_features
+from hatcnn.inference.extraction import extract
+from hatcnn.models.checkpoint import load_model
+from hatcnn.training.recipe import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Rank a data set's gallery for its queries."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """Model folder, such as RUN/model."""
+    data: str
+    """Data set: a folder, a zip, a manifest, or 'synthetic'."""
+    attributes: Path | None = None
+    """Market-1501's market_attribute.mat, where it does not lie beside the pictures."""
+    pattern: str | None = None
+    """Regular expression for file names, with groups pid and camid."""
+    attribute_weight: float = 1.0
+    """Factor of the attributes in the squared distance; 0 ranks by identity alone."""
+    distance: Distance = "euclidean"
+    """Distance that ranks."""
+    rerank: bool = False
+    """Also re-rank by k-reciprocal neighbours."""
+    json: Path | None = None
+    """Write everything to this file; - for standard output."""
+    features: Path | None = None
+    """Write all vectors and labels to this .npz file, from which the scores can be recomputed."""
+    strict: bool = False
+    """Stop at the first unreadable picture instead of skipping it."""
+    precision: Precision = "32-true"
+    """Arithmetic of the network."""
+    accelerator: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluate the network that the first argument names."""
+    options = tyro.cli(EvaluateOptions, prog="hatcnn evaluate", args=arguments)
+    network, config = load_model(options.model)
+    dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
+    fabric = make_fabric(precision=options.precision, accelerator=options.accelerator)
+    network = fabric.to_device(network)
+    skipped: list[tuple[str, str]] = []
+    features: list[Features] = []
+    for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
+        if not len(split):
+            raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
+        packed = pack(dataset.store, split, config.height, config.width, strict=options.strict)
+        skipped += packed.skipped
+        features.append(extract(fabric, network, config, packed))
+    if not fabric.is_global_zero:
+        return
+    query, gallery = features
+    if options.features:
+        save_features(options.features, query, gallery)
+    result = evaluate(
+        query,
+        gallery,
+        attribute_weight=options.attribute_weight,
+        distance=options.distance,
+        rerank=options.rerank,
+    )
+    report = {
+        "model": str(options.model),
+        "data": dataset.name,
+        "pictures": {"query": len(query), "gallery": len(gallery)},
+        "precision": options.precision,
+        **result.to_json(),
+        "skipped": [{"name": n, "reason": r} for n, r in skipped],
+    }
+    if write_report(report, options.json):
+        return
+    print_evaluation(result, title=f"{options.model} on {dataset.name}")
+    for name, reason in skipped:
+        print(f"skipped {name}: {reason}")

@@ -1,0 +1,79 @@
+"""The ``hatcnn`` command: find the subcommand, run it, turn mendable errors into exit 2."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from hatcnn import __version__
+from hatcnn.errors import ConfigError, HatcnnError, nearest_names
+
+COMMANDS = {
+    "demo": "train and evaluate on synthetic people, end to end, in minutes",
+    "data": "inspect, pack or synthesize a data set",
+    "train": "train a recipe",
+    "evaluate": "rank a gallery with a trained network and report how well",
+    "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    try:
+        run(arguments)
+    except HatcnnError as error:
+        print(f"hatcnn: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run(arguments: list[str]) -> None:
+    """Run one command.
+
+    Args:
+        arguments: what follows ``hatcnn`` on the command line.
+
+    Raises:
+        HatcnnError: for whatever the user can mend.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return
+    command, *rest = arguments
+    if command == "--version":
+        print(f"hatcnn {__version__}")
+        return
+    if command not in COMMANDS:
+        raise ConfigError(f"unknown command {command!r}{nearest_names(command, COMMANDS)}")
+    try:
+        # Each command imports what it needs, so that light ones start quickly and none needs an
+        # extra that it does not use.
+        module = importlib.import_module(f"hatcnn.cli.{command}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"'hatcnn {command}' needs {error.name}, which is not installed: "
+            'pip install "hatcnn[train]"'
+        ) from None
+    module.main(rest)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {words}" for name, words in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: hatcnn COMMAND ...",
+            "",
+            "Person re-identification with attention and attributes.",
+            "",
+            *lines,
+            "",
+            "'hatcnn COMMAND --help' says more.",
+        ]
+    )

@@ -1,0 +1,5 @@
+MANIFESTS = ("manifest.csv",)
+
+
+def load_manifest(*a):
+    raise SystemExit("x")

@@ -1,0 +1,2 @@
+def synthetic_people(*a):
+    raise SystemExit("x")

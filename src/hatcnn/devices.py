@@ -1,0 +1,42 @@
+"""Devices, precision and processes: Lightning Fabric, under either of its package names."""
+
+from __future__ import annotations
+
+import warnings
+
+try:
+    from lightning_fabric import Fabric
+except ImportError:  # the whole of Lightning carries the same Fabric inside
+    from lightning.fabric import Fabric  # type: ignore[import-not-found,no-redef,unused-ignore]
+
+__all__ = ["Fabric", "make_fabric"]
+
+
+def make_fabric(
+    *,
+    precision: str = "32-true",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    num_nodes: int = 1,
+) -> Fabric:
+    """Join or start the processes of a run and return their common handle.
+
+    Under torchrun the processes exist already and are joined; otherwise, with several devices,
+    they are started here.
+
+    Args:
+        precision: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``.
+        accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        devices: how many a machine, or ``"auto"``: all GPUs, or one CPU process.
+        num_nodes: machines.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            precision=precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    return fabric

@@ -1,0 +1,34 @@
+"""The model card that every model folder of a run carries."""
+
+from __future__ import annotations
+
+from hatcnn.evaluation import Evaluation
+from hatcnn.training.recipe import Recipe
+
+
+def model_card(recipe: Recipe, epochs: int, evaluation: Evaluation | None) -> str:
+    """Text of ``README.md``: recipe, state of the schedule, scores, terms.
+
+    Args:
+        recipe: of the run.
+        epochs: finished so far.
+        evaluation: the latest, if any.
+    """
+    scores = f"```\n{evaluation}\n```" if evaluation else "Not evaluated yet."
+    return f"""# {recipe.name}
+
+A person re-identification network trained with the recipe `{recipe.name}` of hatcnn, seed
+{recipe.seed}: {epochs} of {recipe.epochs} epochs. The whole recipe is in the run folder's
+`recipe.json`.
+
+## Scores at the last evaluation
+
+{scores}
+
+## Terms
+
+Weights inherit the terms of the pictures they were trained on. Market-1501 is for research only.
+
+Re-identification can hurt people. Do not use this model to follow, sort or judge people without
+their knowledge and a legal basis; it is wrong often, and not equally often for everyone.
+"""

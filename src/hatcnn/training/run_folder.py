@@ -1,0 +1,140 @@
+"""A run folder: what was asked for, what happened, and what resuming needs.
+
+======================  ==========================================================
+``recipe.json``         the resolved recipe and the data's fingerprint
+``environment.json``    versions, device, commit
+``metrics.jsonl``       one line an epoch, and one an evaluation
+``tensorboard/``        the same to look at
+``last.ckpt``           everything that resuming needs
+``model/``              model folder with the weights that evaluation uses
+======================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hatcnn import __version__
+from hatcnn.errors import CheckpointError, ConfigError
+from hatcnn.files import atomic_path, write_json
+from hatcnn.training.recipe import Recipe
+
+CHECKPOINT = "last.ckpt"
+
+
+class RunFolder:
+    """Reads and writes one run's files; every file is either old or new, never half.
+
+    Args:
+        path: made when missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoint_path = self.path / CHECKPOINT
+        self.model_path = self.path / "model"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.tensorboard_path = self.path / "tensorboard"
+
+    def begin(self, recipe: Recipe, fingerprint: str, *, device: str, processes: int) -> None:
+        """Write down what was asked for, and where it runs."""
+        write_json(self.path / "recipe.json", {"recipe": asdict(recipe), "data": fingerprint})
+        write_json(
+            self.path / "environment.json",
+            {
+                "hatcnn": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "platform": f"{platform.system()} {platform.machine()}",
+                "device": device,
+                "processes": processes,
+                "threads": torch.get_num_threads(),
+                "commit": _commit(),
+                "seed": recipe.seed,
+            },
+        )
+
+    def check_same(self, recipe: Recipe, fingerprint: str) -> None:
+        """Raise `ConfigError` when the folder's run had another recipe or other data."""
+        try:
+            stored = json.loads((self.path / "recipe.json").read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path} has no readable recipe.json: {error}") from None
+        old, new = _flat(stored["recipe"]), _flat(json.loads(json.dumps(asdict(recipe))))
+        different = [
+            f"{key} was {old.get(key)}, now {new.get(key)}"
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+        ]
+        if stored["data"] != fingerprint:
+            different.append("the training pictures differ")
+        if different:
+            raise ConfigError(
+                f"cannot resume {self.path} with another recipe: {'; '.join(different)}"
+            )
+
+    def record(self, values: dict[str, Any]) -> None:
+        """Append a line to the metrics."""
+        with self.metrics_path.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def metrics_size(self) -> int:
+        """Bytes of metrics so far; a checkpoint remembers them."""
+        return self.metrics_path.stat().st_size if self.metrics_path.exists() else 0
+
+    def truncate_metrics(self, size: int) -> None:
+        """Forget the lines that a killed run wrote after its last checkpoint."""
+        if self.metrics_path.exists():
+            os.truncate(self.metrics_path, size)
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Write everything that resuming needs."""
+        with atomic_path(self.checkpoint_path) as temporary:
+            torch.save(state, temporary)
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """Read it back, tensors and plain values only.
+
+        Raises:
+            CheckpointError: when the file is damaged or holds anything else.
+        """
+        try:
+            state: dict[str, Any] = torch.load(
+                self.checkpoint_path, map_location="cpu", weights_only=True
+            )
+        except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+            raise CheckpointError(
+                f"cannot read {self.checkpoint_path}: {error}; start again in another folder"
+            ) from None
+        return state
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _commit() -> str | None:
+    """Commit of the checkout this package runs from, with ``+`` when it was changed since."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
