@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     network, config = load_model(options.model)
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
     fabric = make_fabric(precision=options.precision, accelerator=options.accelerator)
-    network = fabric.to_device(network)
+    network.to(fabric.device)
     skipped: list[tuple[str, str]] = []
     features: list[Features] = []
     for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):

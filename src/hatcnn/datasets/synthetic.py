@@ -1,2 +1,0 @@
-def synthetic_people(*a):
-    raise SystemExit("x")
