@@ -1,0 +1,1 @@
+"""Plain, slow versions that the fast ones are held against."""

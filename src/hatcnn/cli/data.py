@@ -117,7 +117,8 @@ def _open(options: _Source):  # type: ignore[no-untyped-def]
     return open_dataset(options.root, attributes=options.attributes, pattern=options.pattern)
 
 
-def _print(found: Inspection) -> None:
+def print_counts(found: Inspection) -> None:
+    """Table of the splits."""
     counts = table(
         found.name, "split", "pictures", "identities", "cameras", "distractors", "labelled"
     )
@@ -128,6 +129,9 @@ def _print(found: Inspection) -> None:
         counts.add_row(f"left out: {kind}", f"{number:,}")
     console.print(counts)
 
+
+def _print(found: Inspection) -> None:
+    print_counts(found)
     all_cameras = sorted({c for s in found.splits for c in s.by_camera})
     if len(all_cameras) <= 20:
         cameras = table("pictures by camera", "camera", *(s.name for s in found.splits))

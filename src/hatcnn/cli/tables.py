@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from hatcnn.evaluation import AttributeScores, Evaluation, Group
 
-console = Console(soft_wrap=True)
+# Where the output is no terminal there is no width to keep to.
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def table(title: str, *columns: str) -> Table:
@@ -49,8 +52,8 @@ def attribute_table(scores: AttributeScores) -> Table:
         made.add_row(attribute.name, str(attribute.positives), *values)
     made.add_section()
     means = [scores.mean(field) for field in fields]
-    made.add_row("mean of those defined", "", *(percent(mean) for mean, _ in means))
-    made.add_row("attributes it is defined for", "", *(str(count) for _, count in means))
+    made.add_row("mean of the defined", "", *(percent(mean) for mean, _ in means))
+    made.add_row("defined for", "", *(str(count) for _, count in means))
     return made
 
 

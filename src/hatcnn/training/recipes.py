@@ -73,7 +73,7 @@ def smoke() -> Recipe:
     return replace(
         plus,
         name="smoke",
-        epochs=12,
+        epochs=20,
         model=replace(
             plus.model,
             height=96,

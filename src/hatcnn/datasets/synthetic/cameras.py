@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from hatcnn.datasets.synthetic.figure import VIEWS, Pose, draw_person
@@ -186,12 +185,10 @@ def _expose(scene: Image.Image, camera: Camera, random: np.random.Generator) -> 
     )
     if camera.blur > 0.2:
         image = image.filter(ImageFilter.GaussianBlur(camera.blur * random.uniform(0.6, 1.3)))
-    light: npt.NDArray[np.float32] = np.asarray(image, dtype=np.float32) / 255
+    light = np.asarray(image, dtype=np.float32) / np.float32(255)
     grey = light.mean(axis=2, keepdims=True)
-    light = grey + (light - grey) * np.float32(camera.saturation)
-    light = light.clip(0, 1) ** np.float32(camera.gamma * random.uniform(0.85, 1.18))
-    exposed = (
-        light * np.array(camera.gain, dtype=np.float32) * np.float32(random.uniform(0.85, 1.15))
-    )
-    noise = random.standard_normal(exposed.shape, dtype=np.float32) * np.float32(camera.noise)
+    vivid = (grey + (light - grey) * np.float32(camera.saturation)).clip(0, 1)
+    bent = np.power(vivid, np.float32(camera.gamma * random.uniform(0.85, 1.18)))
+    exposed = bent * np.array(camera.gain, dtype=np.float32) * random.uniform(0.85, 1.15)
+    noise = random.standard_normal(exposed.shape, dtype=np.float32) * camera.noise
     return (exposed * 255 + noise).clip(0, 255).astype(np.uint8)
