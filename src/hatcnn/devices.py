@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 try:
@@ -30,6 +31,10 @@ def make_fabric(
         devices: how many a machine, or ``"auto"``: all GPUs, or one CPU process.
         num_nodes: machines.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ and devices == "auto":
+        # Without a number, Fabric would take each of torchrun's processes for a run of its own.
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        num_nodes = int(os.environ["GROUP_WORLD_SIZE"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = Fabric(

@@ -77,3 +77,7 @@ def _usage() -> str:
             "'hatcnn COMMAND --help' says more.",
         ]
     )
+
+
+if __name__ == "__main__":
+    main()

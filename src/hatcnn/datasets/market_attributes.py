@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from hatcnn.attributes import NAMES
 from hatcnn.errors import DataError
 
@@ -42,8 +44,8 @@ def read_labels(path: str | Path) -> Labels:
         root = loadmat(path, squeeze_me=True, struct_as_record=False)["market_attribute"]
         labels: Labels = {}
         for part in (root.train, root.test):
-            columns = [getattr(part, name).astype(int) - 1 for name in NAMES]
-            for row, pid in enumerate(part.image_index):
+            columns = [np.atleast_1d(getattr(part, name)).astype(int) - 1 for name in NAMES]
+            for row, pid in enumerate(np.atleast_1d(part.image_index)):
                 labels[int(pid)] = tuple(int(column[row]) for column in columns)
     except (KeyError, AttributeError, ValueError, TypeError, MatReadError) as error:
         raise DataError(f"{path} is not the published {FILE}: {error}") from None

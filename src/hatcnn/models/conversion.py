@@ -103,7 +103,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} was refused: it holds something other than tensors, and reading that could "
             "run code. Save its state_dict alone, on a machine where you trust the file"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is no checkpoint or is cut short: {error}") from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):

@@ -29,8 +29,8 @@ def losses(
         output: of the network in training mode.
         classes: (N,) int64 training classes, from 0.
         attributes: (N, 26) labels: 0, 1 or `UNKNOWN`.
-        weights: of the terms; a term of weight 0, or that the network has no output for, is
-            not computed.
+        weights: of the terms. Triplets of weight 0 are not computed; attributes are, so that
+            every parameter has a gradient.
         colours: how attribute logits read.
     """
     terms = {}
@@ -51,7 +51,7 @@ def losses(
             ]
         )
         total = total + weights.triplet_weight * terms["triplet"]
-    if weights.attribute_weight and output.attribute_logits is not None:
+    if output.attribute_logits is not None:
         terms["attributes"] = attribute_loss(output.attribute_logits.float(), attributes, colours)
         total = total + weights.attribute_weight * terms["attributes"]
     return {"total": total, **terms}

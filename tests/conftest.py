@@ -1,0 +1,24 @@
+"""The tests' environment: an empty cache of their own, and real data only where it is named."""
+
+import os
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    os.environ["HATCNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _deterministic():
+    torch.use_deterministic_algorithms(True)
+
+
+def pytest_collection_modifyitems(items):
+    if "HATCNN_MARKET1501" not in os.environ:
+        skip = pytest.mark.skip(reason="HATCNN_MARKET1501 does not name the data")
+        for item in items:
+            if "market1501" in item.keywords:
+                item.add_marker(skip)

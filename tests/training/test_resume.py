@@ -1,0 +1,184 @@
+import json
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hatcnn.datasets.manifest import write_dataset
+from hatcnn.errors import CheckpointError, ConfigError, TrainingError
+from hatcnn.models.checkpoint import load_model
+from tests.training.runs import TINY, crowd, hatcnn, metrics, trainer
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    run = trainer(out)
+    assert run.fit()
+    return out, run
+
+
+def test_a_run_leaves_what_it_promises(uninterrupted):
+    out, run = uninterrupted
+    lines = metrics(out)
+    assert [line["epoch"] for line in lines] == [1, 1, 2, 2, 3, 3]
+    assert sum("evaluation" in line for line in lines) == 3
+    assert lines[0]["loss/total"] > lines[4]["loss/total"]
+    environment = json.loads((out / "environment.json").read_text())
+    assert {"torch", "device", "seed", "commit"} <= set(environment)
+    assert list((out / "tensorboard").iterdir())
+    network, config = load_model(out / "model")
+    for name, tensor in network.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(tensor, run.average.network.state_dict()[name]), name
+    assert config == replace(run.recipe.model, num_identities=0)
+
+
+def test_two_runs_are_equal(uninterrupted, tmp_path):
+    trainer(tmp_path / "again").fit()
+    assert metrics(tmp_path / "again") == metrics(uninterrupted[0])
+
+
+@pytest.mark.parametrize("steps", [1, 7, 12])
+def test_a_stopped_run_goes_on_to_the_same_numbers(uninterrupted, tmp_path, steps, monkeypatch):
+    out = tmp_path / "stopped"
+    first = trainer(out)
+    asked = first._agreed
+
+    def stop_after(stop):
+        return asked(stop) or first.at.step == steps
+
+    monkeypatch.setattr(first, "_agreed", stop_after)
+    assert not first.fit()
+    assert first.at.step == steps
+    second = trainer(out)
+    second.resume()
+    assert second.fit()
+    assert metrics(out) == metrics(uninterrupted[0])
+    for one, other in zip(
+        second.network.parameters(), uninterrupted[1].network.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_dataset(crowd(), tmp_path_factory.mktemp("data") / "crowd").parent
+
+
+FLAGS = (
+    "--model.channels", "16", "32", "32", "--model.stem-channels", "8", "--model.feature-dim", "16",
+    "--model.height", "48", "--model.width", "32", "--sampling.batch-size", "16",
+    "--epochs", "3", "--evaluate-every", "1",
+)  # fmt: skip
+
+
+def lines_in(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def wait_for_epochs(process, run, epochs):
+    deadline = time.monotonic() + 120
+    while lines_in(run / "metrics.jsonl") < epochs or not (run / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the run never got going"
+        time.sleep(0.02)
+
+
+def test_killed_in_an_epoch_and_resumed(data, tmp_path):
+    """Kill -9, twice at different moments, then --resume: the same metrics to the last digit."""
+    command = ("train", "smoke", "--data", data, *FLAGS)
+    whole = hatcnn(*command, "--out", tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0, whole.communicate()[0]
+    killed = tmp_path / "killed"
+    for epochs, extra in ((1, 0.0), (3, 0.15)):
+        process = hatcnn(*command, "--out", killed, "--resume")
+        wait_for_epochs(process, killed, epochs)
+        time.sleep(extra)
+        process.kill()
+        process.wait()
+    last = hatcnn(*command, "--out", killed, "--resume")
+    assert last.wait(timeout=300) == 0, last.communicate()[0]
+    assert metrics(killed) == metrics(tmp_path / "whole")
+
+
+def test_a_signal_ends_the_step_and_saves(data, tmp_path):
+    run = tmp_path / "run"
+    command = ("train", "smoke", "--data", data, *FLAGS, "--epochs", "4000", "--evaluate-every",
+               "0", "--out", run)  # fmt: skip
+    process = hatcnn(*command)
+    wait_for_epochs(process, run, 1)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "--resume goes on" in output
+    state = torch.load(run / "last.ckpt", weights_only=True)
+    assert 0 < state["progress"]["step"] < 4000
+
+
+def test_time_is_up(tmp_path):
+    run = trainer(tmp_path / "run", replace(TINY, epochs=4000, evaluate_every=0))
+    start = time.monotonic()
+    assert not run.fit(max_minutes=0.02)
+    assert time.monotonic() - start < 30
+    assert (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path):
+    run = trainer(tmp_path / "run")
+    steps = run.steps_per_epoch
+    forward = run._forward
+
+    def poisoned(indices, rows):
+        terms = forward(indices, rows)
+        if run.at.step == steps + 2:
+            terms["total"] = terms["total"] * float("nan")
+        return terms
+
+    run._forward = poisoned
+    with pytest.raises(
+        TrainingError, match=rf"not finite at step {steps + 2} \(epoch 1\)"
+    ) as error:
+        run.fit()
+    assert "last.ckpt" in str(error.value)
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert state["progress"]["epoch"] == 1
+    assert all(v.isfinite().all() for v in state["network"].values())
+
+
+def test_resuming_with_something_else_is_refused(uninterrupted, tmp_path):
+    out, run = uninterrupted
+    fingerprint = run.data.fingerprint
+    other = replace(run.recipe, optimiser=replace(run.recipe.optimiser, lr=0.5))
+    with pytest.raises(ConfigError, match=r"optimiser\.lr was 0\.02, now 0\.5"):
+        run.run.check_same(other, fingerprint)
+    with pytest.raises(ConfigError, match="training pictures differ"):
+        run.run.check_same(run.recipe, "other")
+    run.run.check_same(run.recipe, fingerprint)
+    broken = trainer(tmp_path / "broken")
+    broken.run.checkpoint_path.write_bytes((out / "last.ckpt").read_bytes()[:999])
+    with pytest.raises(CheckpointError, match="cannot read"):
+        broken.resume()
+
+
+def test_accumulated_parts_step_like_the_whole_batch(tmp_path):
+    recipe = replace(
+        TINY, epochs=1, freeze_batch_norm=True, loss=replace(TINY.loss, triplet_weight=0),
+        evaluate_every=0,
+    )  # fmt: skip
+    whole = trainer(tmp_path / "whole", recipe)
+    parts = trainer(tmp_path / "parts", replace(recipe, accumulate=4))
+    whole.fit()
+    parts.fit()
+    for one, other in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_unlabelled_identities_train_too(tmp_path):
+    data = crowd()
+    data.train.attributes[:] = -1
+    run = trainer(tmp_path / "run", replace(TINY, epochs=1, evaluate_every=0), data)
+    assert run.fit()
+    assert metrics(tmp_path / "run")[0]["loss/attributes"] == 0
