@@ -1,4 +1,4 @@
-"""Draw the documentation's pictures anew: ``python docs/make_pictures.py``."""
+"""Draw the documentation's pictures anew: ``make demo``, then ``python docs/make_pictures.py``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hatcnn.datasets import Sample
 from hatcnn.datasets.synthetic import SyntheticStore, synthetic_people
 
 ASSETS = Path(__file__).parent / "assets"
+DEMO = Path(__file__).parent.parent / "demo" / "ranked.png"
 IDENTITIES = 6
 CAMERAS = 5
 SEED = 16  # Among these six: a hat, a dress, each kind of bag.
@@ -68,9 +69,14 @@ def _caption(sample: Sample) -> str:
 def main() -> None:
     """Write every picture."""
     ASSETS.mkdir(exist_ok=True)
-    target = ASSETS / "synthetic-people.png"
-    sheet = contact_sheet().quantize(COLOURS, dither=Image.Dither.NONE)
-    sheet.save(target, optimize=True)
+    _save(contact_sheet(), ASSETS / "synthetic-people.png")
+    if DEMO.exists():
+        with Image.open(DEMO) as ranked:
+            _save(ranked.convert("RGB"), ASSETS / "ranked.png")
+
+
+def _save(sheet: Image.Image, target: Path) -> None:
+    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target}: {sheet.width} x {sheet.height}, {target.stat().st_size / 1000:.0f} kB")
 
 

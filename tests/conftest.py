@@ -14,6 +14,8 @@ def _own_cache(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def _deterministic():
     torch.use_deterministic_algorithms(True)
+    # Networks this small only wait for each other's threads.
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):

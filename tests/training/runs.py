@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.devices import make_fabric
@@ -71,8 +70,3 @@ def hatcnn(*arguments, processes=0, **options):
         text=True,
         **options,
     )
-
-
-def plain(recipe, **fields):
-    """A recipe whose step does not depend on how the batch is divided."""
-    return replace(recipe, freeze_batch_norm=True, **fields)

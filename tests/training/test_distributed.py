@@ -10,7 +10,7 @@ from tests.training.runs import crowd, hatcnn
 
 FLAGS = (
     "--model.channels", "16", "32", "32", "--model.stem-channels", "8", "--model.feature-dim", "16",
-    "--model.height", "48", "--model.width", "32", "--sampling.batch-size", "16",
+    "--model.height", "48", "--model.width", "32", "--sampling.batch-size", "40",
     "--epochs", "1", "--freeze-batch-norm", "--accelerator", "cpu", "--averaging", "0",
 )  # fmt: skip
 
@@ -45,11 +45,11 @@ def test_two_processes_step_like_one(runs):
     """Identity, triplet (mined across the processes) and attribute loss: the same weights."""
     folder, _, _ = runs
     one, two = (checkpoint(folder, name) for name in ("one", "two"))
-    assert one["progress"]["step"] == two["progress"]["step"] > 3
+    assert one["progress"]["step"] == two["progress"]["step"] == 2
     environment = json.loads((folder / "two" / "environment.json").read_text())
     assert environment["processes"] == 2
     for name, tensor in one["network"].items():
-        torch.testing.assert_close(two["network"][name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+        torch.testing.assert_close(two["network"][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_two_processes_report_the_losses_of_one(runs):

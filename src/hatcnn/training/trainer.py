@@ -175,7 +175,10 @@ class Trainer:
             seed=self.recipe.seed,
             epoch=self.at.epoch,
         )
-        self.sums = {k: torch.tensor(v, device=self.fabric.device) for k, v in self.at.sums.items()}
+        self.sums = {
+            k: torch.tensor(v, dtype=torch.float64, device=self.fabric.device)
+            for k, v in self.at.sums.items()
+        }
         for batch in batches[self.at.position :]:
             start = time.perf_counter()
             self._step(batch)

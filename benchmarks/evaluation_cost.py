@@ -1,0 +1,117 @@
+"""What ranking costs: time and memory at 1, 4 and 16 times Market-1501's gallery.
+
+    python benchmarks/evaluation_cost.py [--out benchmarks/results/evaluation_cost.json]
+
+Random unit vectors of 1,050 dimensions, 3,368 queries, 15,913 gallery pictures times the factor.
+Each size runs in a process of its own, so that its peak memory is its own. Beside it, in the same
+run, a plain version (one query after the other: distances, argsort, the protocol with NumPy) on
+some of the queries, as a ratio. Times on shared machines wander; the ratio wanders less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hatcnn.evaluation import Features, distance_blocks, rank, reranked_blocks
+from hatcnn.files import write_json
+
+QUERIES, GALLERY, DIMENSIONS, IDENTITIES, CAMERAS = 3_368, 15_913, 1_050, 751, 6
+PLAIN_QUERIES = 60
+
+
+def crowd(count: int, lowest_pid: int, random: np.random.Generator) -> Features:
+    vectors = random.standard_normal((count, DIMENSIONS), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Features(
+        vectors,
+        random.integers(lowest_pid, IDENTITIES, count),
+        random.integers(1, CAMERAS + 1, count),
+        np.arange(count).astype(np.str_),
+    )
+
+
+def plain_map(query: Features, gallery: Features) -> float:
+    """Mean average precision, one query after the other."""
+    precisions = []
+    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
+        order = np.argsort(((gallery.vectors - vector) ** 2).sum(axis=1), kind="stable")
+        keep = ~((gallery.pids[order] == pid) & (gallery.camids[order] == camid))
+        match = (gallery.pids[order] == pid)[keep]
+        if match.any():
+            found = match.cumsum()
+            precisions.append((found / np.arange(1, len(match) + 1))[match].mean())
+    return float(np.mean(precisions))
+
+
+def measure(factor: int, *, rerank: bool) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    query, gallery = crowd(QUERIES, 1, random), crowd(GALLERY * factor, 0, random)
+    start = time.perf_counter()
+    blocks = reranked_blocks if rerank else distance_blocks
+    ranking = rank(blocks(query.vectors, gallery.vectors), query, gallery)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = {
+        "what": "re-ranking" if rerank else "ranking",
+        "gallery": len(gallery),
+        "seconds": round(seconds, 2),
+        "peak_gb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 2),
+        "mAP": ranking.mAP,
+    }
+    if not rerank:
+        some = query.take(np.arange(PLAIN_QUERIES))
+        start = time.perf_counter()
+        expected = plain_map(some, gallery)
+        plain_seconds = (time.perf_counter() - start) * QUERIES / PLAIN_QUERIES
+        ours = rank(distance_blocks(some.vectors, gallery.vectors), some, gallery).mAP
+        assert abs(ours - expected) < 1e-6, "the plain version disagrees"
+        result |= {"plain_seconds": round(plain_seconds, 1), "ratio": plain_seconds / seconds}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--rerank", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, rerank=options.rerank)))
+        return
+    rows = []
+    for arguments in (["--one", "1"], ["--one", "4"], ["--one", "16"], ["--one", "1", "--rerank"]):
+        output = subprocess.run(
+            [sys.executable, __file__, *arguments], check=True, capture_output=True, text=True
+        )
+        rows.append(json.loads(output.stdout))
+        print(rows[-1], flush=True)
+    if options.out:
+        write_json(
+            options.out,
+            {
+                "command": "python benchmarks/evaluation_cost.py",
+                "date": datetime.date.today().isoformat(),
+                "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+                "numpy": np.__version__,
+                "seed": 0,
+                "queries": QUERIES,
+                "dimensions": DIMENSIONS,
+                "rows": rows,
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()
