@@ -7,12 +7,9 @@ uninterrupted one would have done.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,6 +33,7 @@ from hatcnn.training.recipe import Recipe
 from hatcnn.training.run_folder import RunFolder
 from hatcnn.training.sampler import Indices, epoch_batches
 from hatcnn.training.schedule import learning_rate
+from hatcnn.training.stopping import stop_requests
 
 _CHECK_EVERY = 10
 """Steps between looks at the loss and at requests to stop: each look waits for the device."""
@@ -138,7 +136,7 @@ class Trainer:
             examples = np.array(self.data.train.images[:: max(1, images // 4)][:4])
             board = Board(self.run.tensorboard_path, self.at.step, examples)
         with (
-            _stop_requests() as requested,
+            stop_requests() as requested,
             progress(
                 f"training {self.recipe.name}",
                 images * self.recipe.epochs,
@@ -300,7 +298,7 @@ class Trainer:
                     f"evaluation/{name}/{score}": value
                     for name, ranking in self.last.rankings.items()
                     for score, value in ranking.to_json().items()
-                    if value is not None
+                    if value is not None and not score.startswith("queries")
                 },
                 self.at.step,
             )
@@ -333,26 +331,3 @@ class Trainer:
                 card=model_card(self.recipe, self.at.epoch, self.last),
             )
         self.fabric.barrier()
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Yield a list to which the first SIGTERM, SIGUSR1 or Ctrl-C is added; a second acts."""
-    requested: list[int] = []
-    signals = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    old = {s: signal.getsignal(s) for s in signals}
-
-    def restore() -> None:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        requested.append(number)
-        restore()
-
-    for number in signals:
-        signal.signal(number, note)
-    try:
-        yield requested
-    finally:
-        restore()
