@@ -13,7 +13,7 @@ from hatcnn.datasets.records import Record, dataset_of
 from hatcnn.datasets.samples import Dataset
 from hatcnn.datasets.stores import FolderStore
 from hatcnn.errors import DataError
-from hatcnn.files import write_bytes, write_text
+from hatcnn.files import write_text
 from hatcnn.progress import progress
 
 MANIFESTS = ("manifest.csv", "manifest.parquet")
@@ -76,7 +76,9 @@ def load_manifest(path: str | Path) -> Dataset:
 
 
 def write_dataset(dataset: Dataset, folder: str | Path) -> Path:
-    """Write any data set as a folder of pictures with a ``manifest.csv``, which comes last.
+    """Write any data set as a folder of pictures with a ``manifest.csv``.
+
+    The manifest comes last and makes the folder a data set: what was cut short is none.
 
     Returns:
         Path of the manifest.
@@ -89,7 +91,9 @@ def write_dataset(dataset: Dataset, folder: str | Path) -> Path:
     with progress("writing", total, "pictures") as advance:
         for split, samples in dataset.splits().items():
             for sample in samples:
-                write_bytes(folder / sample.name, dataset.store.read(sample.name))
+                picture = folder / sample.name
+                picture.parent.mkdir(parents=True, exist_ok=True)
+                picture.write_bytes(dataset.store.read(sample.name))
                 labels = ("" if label == UNKNOWN else label for label in sample.attributes)
                 writer.writerow((sample.name, sample.pid, sample.camid, split, *labels))
                 advance(1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from hatcnn.devices import Fabric
@@ -238,7 +239,7 @@ class Trainer:
         """Whether any process wants to stop; all processes get the same answer."""
         if self.fabric.world_size == 1:
             return stop
-        if self.at.position % _CHECK_EVERY:
+        if self.at.step % _CHECK_EVERY:
             return False
         wish = torch.tensor(float(stop), device=self.fabric.device)
         return bool(self.fabric.all_reduce(wish, reduce_op="sum") > 0)  # type: ignore[operator]
@@ -283,8 +284,9 @@ class Trainer:
         assert self.data.gallery is not None
         network = self._evaluated_network().eval()
         # Each process has normalised by statistics of its own pictures; judge the first's.
-        for buffer in network.buffers():
-            self.fabric.broadcast(buffer)
+        if self.fabric.world_size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
         query, gallery = (
             extract(self.fabric, network, self.recipe.model, split)
             for split in (self.data.query, self.data.gallery)
