@@ -120,13 +120,16 @@ def sample_regions(
     """
     height, width = x.shape[2:]
     rows, columns = size if direct else (height, width)
-    # Pixel centres lie at odd multiples of 1 / size in [-1, 1] when corners are not aligned.
-    y = torch.linspace(1 / height - 1, 1 - 1 / height, rows, device=x.device)
-    x_ = torch.linspace(1 / width - 1, 1 - 1 / width, columns, device=x.device)
     # Positions need more than the eight bits of bfloat16, whatever the precision around them.
-    centres, x = centres.float(), x.float()
-    grid_y = REGION_HEIGHT * y + centres[:, :, 1:]
-    grid_x = x_ + centres[:, :, :1]
+    precise = torch.promote_types(x.dtype, torch.float32)
+    centres, x = centres.to(precise), x.to(precise)
+    # Pixel centres lie at odd multiples of 1 / size in [-1, 1] when corners are not aligned.
+    down, across = (
+        torch.linspace(1 / n - 1, 1 - 1 / n, steps, dtype=precise, device=x.device)
+        for n, steps in ((height, rows), (width, columns))
+    )
+    grid_y = REGION_HEIGHT * down + centres[:, :, 1:]
+    grid_x = across + centres[:, :, :1]
     grid = torch.stack(
         torch.broadcast_tensors(grid_x[:, :, None, :], grid_y[:, :, :, None]), dim=-1
     )
