@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -34,6 +35,17 @@ def test_a_run_leaves_what_it_promises(uninterrupted):
         if "num_batches" not in name:
             assert torch.equal(tensor, run.average.network.state_dict()[name]), name
     assert config == replace(run.recipe.model, num_identities=0)
+    score = lines[-1]["evaluation"]["rankings"]["identity"]["mAP"]
+    assert f"mAP {score:.1f}" in (out / "model" / "README.md").read_text()
+
+
+def test_resuming_a_finished_run_changes_nothing(uninterrupted, tmp_path):
+    out = shutil.copytree(uninterrupted[0], tmp_path / "finished")
+    again = trainer(out)
+    again.resume()
+    assert again.fit()
+    for name in ("metrics.jsonl", "model/README.md", "model/model.safetensors"):
+        assert (out / name).read_bytes() == (uninterrupted[0] / name).read_bytes()
 
 
 def test_two_runs_are_equal(uninterrupted, tmp_path):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from hatcnn.evaluation import Evaluation
 from hatcnn.training.recipe import Recipe
 
 
-def model_card(recipe: Recipe, epochs: int, evaluation: Evaluation | None) -> str:
+def model_card(recipe: Recipe, epochs: int, scores: str) -> str:
     """Text of ``README.md``: recipe, state of the schedule, scores, terms.
 
     Args:
         recipe: of the run.
         epochs: finished so far.
-        evaluation: the latest, if any.
+        scores: the latest evaluation as printed; empty before the first.
     """
-    scores = f"```\n{evaluation}\n```" if evaluation else "Not evaluated yet."
+    measured = f"```\n{scores}\n```" if scores else "Not evaluated yet."
     return f"""# {recipe.name}
 
 A person re-identification network trained with the recipe `{recipe.name}` of hatcnn, seed
@@ -23,7 +22,7 @@ A person re-identification network trained with the recipe `{recipe.name}` of ha
 
 ## Scores at the last evaluation
 
-{scores}
+{measured}
 
 ## Terms
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hatcnn.devices import Fabric
 from hatcnn.errors import ConfigError, TrainingError
-from hatcnn.evaluation import Evaluation, evaluate
+from hatcnn.evaluation import evaluate
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import load_state, save_model
@@ -51,6 +51,7 @@ class Progress:
         seconds: spent in the epoch in hand.
         evaluated: epoch of the last evaluation, -1 before the first.
         sums: of the epoch's losses.
+        scores: the latest evaluation, as printed.
     """
 
     epoch: int = 0
@@ -59,6 +60,7 @@ class Progress:
     seconds: float = 0.0
     evaluated: int = -1
     sums: dict[str, float] = field(default_factory=dict)
+    scores: str = ""
 
 
 class Trainer:
@@ -85,7 +87,6 @@ class Trainer:
         self.part_size = recipe.sampling.batch_size // parts
         self.steps_per_epoch = len(data.train.split) // recipe.sampling.batch_size
         self.at = Progress()
-        self.last: Evaluation | None = None
         self.sums: dict[str, Tensor] = {}
 
         torch.manual_seed(recipe.seed)
@@ -131,35 +132,38 @@ class Trainer:
             TrainingError: when the loss is not finite.
         """
         deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
-        images = self.steps_per_epoch * self.recipe.sampling.batch_size
         board = None
         if self.fabric.is_global_zero:
-            examples = np.array(self.data.train.images[:: max(1, images // 4)][:4])
+            pictures = self.data.train.images
+            examples = np.array(pictures[:: max(1, len(pictures) // 4)][:4])
             board = Board(self.run.tensorboard_path, self.at.step, examples)
+        try:
+            return self._fit(deadline, board)
+        finally:
+            if board:
+                board.close()
+
+    def _fit(self, deadline: float, board: Board | None) -> bool:
+        recipe, size = self.recipe, self.recipe.sampling.batch_size
+        total = size * self.steps_per_epoch * recipe.epochs
         with (
             stop_requests() as requested,
             progress(
-                f"training {self.recipe.name}",
-                images * self.recipe.epochs,
-                "images",
-                start=self.at.step * self.recipe.sampling.batch_size,
+                f"training {recipe.name}", total, "images", start=size * self.at.step
             ) as advance,
         ):
             while True:
                 if self._evaluation_due():
                     self._evaluate(board)
-                if self.at.epoch == self.recipe.epochs:
-                    break
+                if self.at.epoch == recipe.epochs:
+                    self._save()
+                    return True
                 for _ in self._steps():
-                    advance(self.recipe.sampling.batch_size)
+                    advance(size)
                     if self._agreed(bool(requested) or time.monotonic() > deadline):
                         self._save()
                         return False
                 self._end_epoch(board)
-        self._save()
-        if board:
-            board.close()
-        return True
 
     def _steps(self) -> Iterator[None]:
         """The rest of the epoch in hand, one step at a time."""
@@ -259,7 +263,7 @@ class Trainer:
             "seconds": round(at.seconds, 2),
         }
         left = (recipe.epochs - at.epoch - 1) * at.seconds
-        self.at = Progress(epoch=at.epoch + 1, step=at.step, evaluated=at.evaluated)
+        self.at = replace(at, epoch=at.epoch + 1, position=0, seconds=0.0, sums={})
         if board:
             self.run.record(record)
             board.scalars({k: v for k, v in record.items() if k not in ("epoch", "step")}, at.step)
@@ -293,19 +297,20 @@ class Trainer:
         )
         self.at.evaluated = self.at.epoch
         if board:
-            self.last = evaluate(query, gallery, groups=False)
-            self.run.record({"epoch": self.at.epoch, "evaluation": self.last.to_json()})
+            result = evaluate(query, gallery, groups=False)
+            self.at.scores = str(result)
+            self.run.record({"epoch": self.at.epoch, "evaluation": result.to_json()})
             board.scalars(
                 {
                     f"evaluation/{name}/{score}": value
-                    for name, ranking in self.last.rankings.items()
+                    for name, ranking in result.rankings.items()
                     for score, value in ranking.to_json().items()
                     if value is not None and not score.startswith("queries")
                 },
                 self.at.step,
             )
             board.regions(network, self.at.step)
-            print(self.last, flush=True)
+            print(result, flush=True)
         self.fabric.barrier()
 
     def _evaluated_network(self) -> nn.Module:
@@ -330,6 +335,6 @@ class Trainer:
                 self.run.model_path,
                 self.recipe.model,
                 self._evaluated_network().state_dict(),
-                card=model_card(self.recipe, self.at.epoch, self.last),
+                card=model_card(self.recipe, self.at.epoch, self.at.scores),
             )
         self.fabric.barrier()
