@@ -10,7 +10,7 @@ import tyro
 
 from hatcnn.cli.output import write_report
 from hatcnn.cli.tables import console, table
-from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets import Dataset, open_dataset, pack
 from hatcnn.datasets.inspection import Inspection, inspect_dataset
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.datasets.synthetic import synthetic_people
@@ -113,7 +113,7 @@ def _synthesize(arguments: list[str]) -> None:
     print(f"wrote {write_dataset(synthetic_people(seed=options.seed), options.out)}")
 
 
-def _open(options: _Source):  # type: ignore[no-untyped-def]
+def _open(options: _Source) -> Dataset:
     return open_dataset(options.root, attributes=options.attributes, pattern=options.pattern)
 
 
