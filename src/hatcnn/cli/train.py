@@ -85,6 +85,10 @@ def train(options: TrainOptions) -> None:
         run.check_same(recipe, data.fingerprint)
     elif fabric.is_global_zero:
         run.begin(recipe, data.fingerprint, device=str(fabric.device), processes=fabric.world_size)
+    if fabric.is_global_zero:
+        for packed in (data.train, data.query, data.gallery):
+            for name, reason in packed.skipped if packed else ():
+                print(f"skipped {name}: {reason}")
     fabric.barrier()
     trainer = Trainer(recipe, data, run, fabric)
     if exists:
