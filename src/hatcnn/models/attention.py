@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hatcnn.models.blocks import ConvBlock
+from hatcnn.models.normalisation import fold, track, visible
 
 NUM_REGIONS = 4
 REGION_HEIGHT = 0.25
@@ -50,14 +51,18 @@ class ChannelAttention(nn.Module):
         self.squeeze = ConvBlock(channels, channels // reduction, 1)
         self.excite = ConvBlock(channels // reduction, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, c, h, w) to (N, c, 1, 1)."""
-        weights: Tensor = self.excite(self.squeeze(x.mean(dim=(2, 3), keepdim=True)))
-        return weights
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Global average (N, c) to weights (N, c)."""
+        weights: Tensor = self.excite(self.squeeze(pooled[:, :, None, None]))
+        return weights.flatten(1)
 
 
 class SoftAttention(nn.Module):
     """Spatial times channel attention, blended by a 1x1 block, through a sigmoid.
+
+    The product of a map and a vector goes through the 1x1 convolution as the map times the
+    convolved vector: no convolution over positions takes place, and the batch statistics of the
+    result follow from those of its two factors.
 
     Args:
         channels: channels of the level.
@@ -71,9 +76,30 @@ class SoftAttention(nn.Module):
         self.channel = ChannelAttention(channels)
         self.blend = ConvBlock(channels, channels, 1, relu=not suppressing)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, c, h, w) to weights of the same shape."""
-        return torch.sigmoid(self.blend(self.spatial(x) * self.channel(x)))
+    def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
+        """(N, c, h, w) and its global average (N, c) to weights (N, c, h, w)."""
+        spatial = self.spatial(x)
+        weight, shift = fold(self.blend.conv, self.blend.norm)
+        channel = F.linear(self.channel(pooled), weight.flatten(1))
+        if shift is None:
+            channel, shift = self._normalise(spatial, channel)
+        blended = spatial * channel.to(x.dtype)[:, :, None, None] + shift.to(x.dtype)[:, None, None]
+        return torch.sigmoid(torch.relu(blended) if self.blend.relu else blended)
+
+    def _normalise(self, spatial: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
+        """Batch norm of the product, as a factor of `channel` (N, c) and a shift (c,)."""
+        norm, bias = self.blend.norm, self.blend.conv.bias
+        precise = torch.promote_types(spatial.dtype, torch.float32)
+        positions, channel = spatial.flatten(1).to(precise), channel.to(precise)
+        spread, level = torch.var_mean(positions, dim=1, keepdim=True, correction=0)
+        products = level * channel
+        mean = products.mean(dim=0)
+        # Variance within pictures and between them.
+        variance = (spread * channel.square() + (products - mean).square()).mean(dim=0)
+        inverse = torch.rsqrt(variance + norm.eps)
+        track(norm, mean, inverse, bias, spatial.numel())
+        factor = visible(norm.weight, bias) * inverse
+        return channel * factor, norm.bias - mean * factor
 
 
 class HardAttention(nn.Module):
@@ -94,9 +120,9 @@ class HardAttention(nn.Module):
         with torch.no_grad():
             self.linear.bias.copy_(bias.flatten())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, c, h, w) to (N, 4, 2): the (tx, ty) of each region, in (-1, 1)."""
-        translation = torch.tanh(self.linear(x.mean(dim=(2, 3))))
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Global average (N, c) to (N, 4, 2): the (tx, ty) of each region, in (-1, 1)."""
+        translation = torch.tanh(self.linear(pooled))
         return translation.unflatten(1, (NUM_REGIONS, 2))
 
 
@@ -107,7 +133,10 @@ def sample_regions(
 
     The published code samples each region at the feature map's full size and then shrinks it
     (bilinear, corners aligned). ``direct`` samples at the positions the shrinking would read:
-    one interpolation instead of two, several times cheaper, and not the same numbers.
+    one interpolation instead of two, and not the same numbers.
+
+    Regions are upright rectangles, so each of these interpolations is a matrix for the rows and
+    one for the columns; both kinds of sampling are two matrix products.
 
     Args:
         x: (N, c, h, w) feature map.
@@ -116,28 +145,50 @@ def sample_regions(
         direct: see above.
 
     Returns:
-        (N, 4, c, height, width).
+        (N, 4, c, height, width), channels last in memory.
     """
-    height, width = x.shape[2:]
-    rows, columns = size if direct else (height, width)
+    height, width = size
     # Positions need more than the eight bits of bfloat16, whatever the precision around them.
-    precise = torch.promote_types(x.dtype, torch.float32)
-    centres, x = centres.to(precise), x.to(precise)
-    # Pixel centres lie at odd multiples of 1 / size in [-1, 1] when corners are not aligned.
-    down, across = (
-        torch.linspace(1 / n - 1, 1 - 1 / n, steps, dtype=precise, device=x.device)
-        for n, steps in ((height, rows), (width, columns))
+    centres = centres.to(torch.promote_types(x.dtype, torch.float32))
+    rows = _interpolation(centres[:, :, 1], REGION_HEIGHT, x.shape[2], height, direct).to(x.dtype)
+    columns = _interpolation(centres[:, :, 0], 1.0, x.shape[3], width, direct).to(x.dtype)
+    lines = x.permute(0, 2, 3, 1).flatten(2)
+    cut = (
+        (rows.flatten(1, 2) @ lines)
+        .unflatten(1, (NUM_REGIONS, height))
+        .unflatten(3, (-1, x.shape[1]))
     )
-    grid_y = REGION_HEIGHT * down + centres[:, :, 1:]
-    grid_x = across + centres[:, :, :1]
-    grid = torch.stack(
-        torch.broadcast_tensors(grid_x[:, :, None, :], grid_y[:, :, :, None]), dim=-1
+    return (columns[:, :, None] @ cut).permute(0, 1, 4, 2, 3)
+
+
+def _interpolation(centres: Tensor, scale: float, length: int, steps: int, direct: bool) -> Tensor:
+    """Matrices that read `steps` values of a region off a line of `length` pixels.
+
+    Args:
+        centres: (N, 4) of the regions, in [-1, 1].
+        scale: length of a region as a share of the line.
+        length, steps, direct: see `sample_regions`.
+
+    Returns:
+        (N, 4, steps, length); what lies outside the line has no weight.
+    """
+    # Pixel centres lie at odd multiples of 1 / length in [-1, 1] when corners are not aligned.
+    places = torch.linspace(
+        1 / length - 1,
+        1 - 1 / length,
+        steps if direct else length,
+        dtype=centres.dtype,
+        device=centres.device,
     )
-    # The four regions are sampled as one tall picture; with channels last in memory, taking it
-    # apart again costs nothing.
-    sampled = F.grid_sample(x, grid.flatten(1, 2), align_corners=False)
-    regions = sampled.unflatten(2, (NUM_REGIONS, rows)).transpose(1, 2)
+    pixels = ((scale * places + centres[:, :, None] + 1) * length - 1) / 2
+    weights = _hat(pixels, length)
     if direct:
-        return regions
-    regions = F.interpolate(regions.flatten(0, 1), size, mode="bilinear", align_corners=True)
-    return regions.unflatten(0, (-1, NUM_REGIONS))
+        return weights
+    shrunk = torch.linspace(0, length - 1, steps, dtype=centres.dtype, device=centres.device)
+    return _hat(shrunk, length) @ weights
+
+
+def _hat(positions: Tensor, length: int) -> Tensor:
+    """(…, n) positions in pixels to weights (…, n, length) of linear interpolation."""
+    pixels = torch.arange(length, dtype=positions.dtype, device=positions.device)
+    return torch.relu(1 - (positions[..., None] - pixels).abs())

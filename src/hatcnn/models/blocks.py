@@ -2,12 +2,29 @@
 
 Shapes are (N, channels, height, width). A level of ``c`` channels is an `InceptionA` that keeps
 the grid, followed by an `InceptionB` that halves it.
+
+The blocks are written for speed; ``tests/oracles/network.py`` says the same plainly. Time goes
+into memory traffic more than into arithmetic, so:
+
+- streams that read the same input are one convolution;
+- averaging is linear and comes after the 1x1 convolution, on a fraction of the channels;
+- a convolution's bias cannot be seen behind the batch's mean, so training leaves it out of the
+  convolution and adds it to the running mean;
+- at test time batch norm is folded into the convolution.
+
+A block's input may hold several groups of pictures, one after the other along the first
+dimension, each normalised by its own statistics in training: the four regions of a local stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hatcnn.models.normalisation import batch_norm_relu, fold
 
 
 class ConvBlock(nn.Module):
@@ -26,12 +43,59 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding)
         self.norm = nn.BatchNorm2d(out_channels)
-        self.activation = nn.ReLU() if relu else nn.Identity()
+        self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, h', w')."""
-        activated: Tensor = self.activation(self.norm(self.conv(x)))
-        return activated
+        (convolved,) = convolve(x, (self,))
+        return self.activate(convolved, groups)
+
+    def activate(self, convolved: Tensor, groups: int = 1) -> Tensor:
+        """What follows the convolution; (N, out, h', w') from `convolve` to the same shape."""
+        if self.norm.training:
+            return batch_norm_relu(convolved, self.norm, self.conv.bias, self.relu, groups)
+        return torch.relu(convolved) if self.relu else convolved
+
+
+def convolve(
+    x: Tensor, blocks: Sequence[ConvBlock], *, averaged: ConvBlock | None = None
+) -> tuple[Tensor, ...]:
+    """The convolutions of blocks that read the same input, as one.
+
+    Args:
+        x: (N, in, h, w).
+        blocks: alike but for their weights and numbers of channels.
+        averaged: one more, 1x1, whose input is first averaged over 3x3 neighbours (zeros outside
+            the grid count). The averaging is done on its output.
+
+    Returns:
+        The blocks' outputs, that of `averaged` last, ready for `ConvBlock.activate`.
+    """
+    every = (*blocks, averaged) if averaged else tuple(blocks)
+    folded = [fold(block.conv, block.norm) for block in every]
+    weight = _cat([weight for weight, _ in folded])
+    shifts = [shift for _, shift in folded]
+    late = shifts[-1] if averaged else None
+    if averaged and late is not None:
+        # Added before averaging, a constant would fade towards the edges.
+        shifts[-1] = torch.zeros_like(late)
+    shift = None if shifts[0] is None else _cat([s for s in shifts if s is not None])
+    conv = blocks[0].conv
+    together = F.conv2d(x, weight, shift, conv.stride, conv.padding)
+    outputs = list(together.split([block.conv.out_channels for block in every], dim=1))
+    if averaged:
+        outputs[-1] = F.avg_pool2d(outputs[-1], 3, 1, 1)
+        if late is not None:
+            outputs[-1] = outputs[-1] + late.to(together.dtype)[:, None, None]
+    return tuple(outputs)
+
+
+def _cat(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _blocks(stream: nn.Sequential) -> list[ConvBlock]:
+    return [module for module in stream if isinstance(module, ConvBlock)]
 
 
 def _pointwise(in_channels: int, out_channels: int) -> ConvBlock:
@@ -58,10 +122,16 @@ class InceptionA(nn.Module):
         self.stream3 = nn.Sequential(_pointwise(in_channels, quarter), _spatial(quarter))
         self.stream4 = nn.Sequential(nn.AvgPool2d(3, 1, 1), _pointwise(in_channels, quarter))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, h, w)."""
-        streams = (self.stream1(x), self.stream2(x), self.stream3(x), self.stream4(x))
-        return torch.cat(streams, dim=1)
+        streams = [_blocks(s) for s in (self.stream1, self.stream2, self.stream3)]
+        (last,) = _blocks(self.stream4)
+        *reduced, averaged = convolve(x, [first for first, _ in streams], averaged=last)
+        outputs = [
+            second(first.activate(convolved, groups), groups)
+            for (first, second), convolved in zip(streams, reduced, strict=True)
+        ]
+        return torch.cat((*outputs, last.activate(averaged, groups)), dim=1)
 
 
 class InceptionB(nn.Module):
@@ -81,9 +151,18 @@ class InceptionB(nn.Module):
         )
         self.stream3 = nn.Sequential(nn.MaxPool2d(3, 2, 1), _pointwise(in_channels, 2 * quarter))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, ceil(h / 2), ceil(w / 2))."""
-        return torch.cat((self.stream1(x), self.stream2(x), self.stream3(x)), dim=1)
+        first1, last1 = _blocks(self.stream1)
+        first2, middle2, last2 = _blocks(self.stream2)
+        (last3,) = _blocks(self.stream3)
+        reduced1, reduced2 = convolve(x, (first1, first2))
+        outputs = (
+            last1(first1.activate(reduced1, groups), groups),
+            last2(middle2(first2.activate(reduced2, groups), groups), groups),
+            last3(F.max_pool2d(x, 3, 2, 1), groups),
+        )
+        return torch.cat(outputs, dim=1)
 
 
 class FeatureHead(nn.Module):

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from hatcnn.models.attention import HardAttention, SoftAttention, sample_regions
+from hatcnn.models.attention import NUM_REGIONS, HardAttention, SoftAttention, sample_regions
 from hatcnn.models.blocks import FeatureHead
 
 
@@ -67,7 +66,8 @@ class LocalStream(nn.Module):
     def forward(self, regions: Tensor) -> Tensor:
         """(N, 4, c, h, w) to (N, 4, c', h', w')."""
         if self.training and not self.shared_statistics:
-            return torch.stack([self.block(region) for region in regions.unbind(1)], dim=1)
+            by_region: Tensor = self.block(regions.transpose(0, 1).flatten(0, 1), NUM_REGIONS)
+            return by_region.unflatten(0, (NUM_REGIONS, -1)).transpose(0, 1)
         together: Tensor = self.block(regions.flatten(0, 1))
         return together.unflatten(0, regions.shape[:2])
 
@@ -108,7 +108,8 @@ class Level(nn.Module):
     def forward(self, x: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor, Attention]:
         """Attended global map (N, c, h', w'), local maps (N, 4, c, h'', w''), attention."""
         features = self.body(x)
-        attention = Attention(self.soft(features), self.hard(features))
+        pooled = features.mean(dim=(2, 3))
+        attention = Attention(self.soft(features, pooled), self.hard(pooled))
         regions = sample_regions(
             x, attention.centres, self.region_size, direct=self.direct_sampling
         )

@@ -97,7 +97,7 @@ class Trainer:
             momentum=recipe.optimiser.momentum,
             nesterov=recipe.optimiser.nesterov,
             weight_decay=recipe.optimiser.weight_decay,
-            foreach=True,
+            fused=True,
         )
         network: nn.Module = self.network
         if recipe.compile:
