@@ -79,10 +79,12 @@ class SoftAttention(nn.Module):
     def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
         """(N, c, h, w) and its global average (N, c) to weights (N, c, h, w)."""
         spatial = self.spatial(x)
-        weight, shift = fold(self.blend.conv, self.blend.norm)
-        channel = F.linear(self.channel(pooled), weight.flatten(1))
-        if shift is None:
+        if self.blend.norm.training:
+            channel = F.linear(self.channel(pooled), self.blend.conv.weight.flatten(1))
             channel, shift = self._normalise(spatial, channel)
+        else:
+            weight, shift = fold(self.blend.conv, self.blend.norm)
+            channel = F.linear(self.channel(pooled), weight.flatten(1))
         blended = spatial * channel.to(x.dtype)[:, :, None, None] + shift.to(x.dtype)[:, None, None]
         return torch.sigmoid(torch.relu(blended) if self.blend.relu else blended)
 

@@ -60,38 +60,40 @@ class ConvBlock(nn.Module):
 def convolve(
     x: Tensor, blocks: Sequence[ConvBlock], *, averaged: ConvBlock | None = None
 ) -> tuple[Tensor, ...]:
-    """The convolutions of blocks that read the same input, as one.
+    """The convolutions of blocks that read the same input: in training, as one.
+
+    At test time each is by itself: a convolution that has batch norm folded in takes the ReLU
+    along too, and taking one large result apart costs more than reading the input again.
 
     Args:
         x: (N, in, h, w).
         blocks: alike but for their weights and numbers of channels.
         averaged: one more, 1x1, whose input is first averaged over 3x3 neighbours (zeros outside
-            the grid count). The averaging is done on its output.
+            the grid count). In training the averaging is done on its output.
 
     Returns:
         The blocks' outputs, that of `averaged` last, ready for `ConvBlock.activate`.
     """
+    if not blocks[0].norm.training:
+        outputs = [_convolve_folded(x, block) for block in blocks]
+        if averaged:
+            outputs.append(_convolve_folded(F.avg_pool2d(x, 3, 1, 1), averaged))
+        return tuple(outputs)
     every = (*blocks, averaged) if averaged else tuple(blocks)
-    folded = [fold(block.conv, block.norm) for block in every]
-    weight = _cat([weight for weight, _ in folded])
-    shifts = [shift for _, shift in folded]
-    late = shifts[-1] if averaged else None
-    if averaged and late is not None:
-        # Added before averaging, a constant would fade towards the edges.
-        shifts[-1] = torch.zeros_like(late)
-    shift = None if shifts[0] is None else _cat([s for s in shifts if s is not None])
     conv = blocks[0].conv
-    together = F.conv2d(x, weight, shift, conv.stride, conv.padding)
+    if len(every) == 1:
+        return (F.conv2d(x, conv.weight, None, conv.stride, conv.padding),)
+    weight = torch.cat([block.conv.weight for block in every])
+    together = F.conv2d(x, weight, None, conv.stride, conv.padding)
     outputs = list(together.split([block.conv.out_channels for block in every], dim=1))
     if averaged:
         outputs[-1] = F.avg_pool2d(outputs[-1], 3, 1, 1)
-        if late is not None:
-            outputs[-1] = outputs[-1] + late.to(together.dtype)[:, None, None]
     return tuple(outputs)
 
 
-def _cat(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+def _convolve_folded(x: Tensor, block: ConvBlock) -> Tensor:
+    weight, shift = fold(block.conv, block.norm)
+    return F.conv2d(x, weight, shift, block.conv.stride, block.conv.padding)
 
 
 def _blocks(stream: nn.Sequential) -> list[ConvBlock]:

@@ -6,17 +6,11 @@ import torch
 from torch import Tensor, nn
 
 
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias with which to convolve before `norm`.
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight (out, in, k, k) and bias (out,) of a convolution and the batch norm after it in one.
 
-    With running statistics, batch norm is one more factor and summand, which go into the
-    convolution. With batch statistics the bias cannot be seen; there is none.
-
-    Returns:
-        Weight (out, in, k, k), and bias (out,) or none.
+    By running statistics, batch norm is one more factor and one more summand.
     """
-    if norm.training:
-        return conv.weight, None
     assert conv.bias is not None
     assert norm.running_mean is not None
     assert norm.running_var is not None
