@@ -33,13 +33,13 @@ class _Rate(ProgressColumn):
 
 @contextlib.contextmanager
 def progress(
-    title: str, total: int, unit: str, *, start: int = 0
+    title: str, total: int | None, unit: str, *, start: int = 0
 ) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told how many units have been done since the last call.
 
     Args:
         title: what is going on, in a word or two.
-        total: units of the whole work.
+        total: units of the whole work, where that is known.
         unit: their name, plural.
         start: units done before.
     """

@@ -5,11 +5,11 @@ import torch
 import hatcnn
 from hatcnn.datasets import Sample, Split, pack
 from hatcnn.datasets.stores import FolderStore
-from hatcnn.devices import make_fabric
-from hatcnn.errors import ImageError
+from hatcnn.errors import ConfigError, ImageError
+from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
-from hatcnn.models.checkpoint import load_model, save_model
+from hatcnn.models.checkpoint import save_model
 from tests.models.test_network import NARROW
 from tests.pictures import encoded
 
@@ -27,16 +27,46 @@ def folder(tmp_path):
 
 def test_it_says_what_evaluation_says(folder):
     paths = sorted(folder.glob("*.png"), reverse=True)
-    people = hatcnn.Embedder.load(folder / "model").embed(iter(paths))
+    embedder = hatcnn.Embedder.load(folder / "model", backend="torch", precision="fp32")
+    people = embedder.embed(iter(paths))
     assert people.names == tuple(map(str, paths))
     np.testing.assert_allclose(np.linalg.norm(people.vectors, axis=1), 1, rtol=1e-5)
 
-    network, config = load_model(folder / "model")
     split = Split.of([Sample(p.name, 1, 1) for p in paths])
-    packed = pack(FolderStore(folder), split, config.height, config.width)
-    features = extract(make_fabric(accelerator="cpu", devices=1), network, config, packed)
+    packed = pack(FolderStore(folder), split, NARROW.height, NARROW.width)
+    features = extract(load_backend(folder / "model", precision="fp32"), packed)
     np.testing.assert_allclose(people.vectors, features.vectors / np.sqrt(2), atol=1e-5)
     np.testing.assert_allclose(people.attributes, features.attribute_probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize(("precision", "distance"), [("fp32", 1e-6), ("bf16", 1e-3)])
+def test_every_back_end_sees_the_same(folder, backend, precision, distance):
+    pixels = np.random.default_rng(1).integers(0, 255, (5, 64, 32, 3), np.uint8)
+    expected, expected_logits = load_backend(folder / "model", backend="torch", precision="fp32")(
+        pixels
+    )
+    vectors, logits = load_backend(folder / "model", backend=backend, precision=precision)(pixels)
+    # Both halves of a vector have length 1.
+    assert 1 - (vectors * expected).sum(axis=1).min() / 2 < distance
+    assert np.abs(logits - expected_logits).max() < 100 * distance
+
+
+def test_a_back_end_that_is_not_installed_is_named(folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"pip install \"hatcnn\[openvino\]"):
+        load_backend(folder / "model", backend="openvino")
+
+
+def test_embeddings_are_saved_whole_or_not_at_all(folder):
+    paths = sorted(folder.glob("*.png"))[:3]
+    people = hatcnn.Embedder.load(folder / "model").embed(paths)
+    people.save(folder / "out" / "people.npz")
+    with np.load(folder / "out" / "people.npz") as saved:
+        assert saved["names"].tolist() == [str(p) for p in paths]
+        np.testing.assert_array_equal(saved["vectors"], people.vectors)
+        np.testing.assert_array_equal(saved["attributes"], people.attributes)
+    assert [p.name for p in (folder / "out").iterdir()] == ["people.npz"]
 
 
 def test_bad_pictures_are_skipped_and_named_or_stop_it(folder):

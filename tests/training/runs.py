@@ -13,6 +13,8 @@ from hatcnn.training.recipe import Augmentation, Loss, Optimiser, Recipe, Sampli
 from hatcnn.training.run_folder import RunFolder
 from hatcnn.training.trainer import Trainer
 
+VOLATILE = ("seconds", "images_per_second", "waiting_for_data", "first_step_seconds")
+
 TINY = Recipe(
     name="tiny",
     epochs=3,
@@ -48,10 +50,7 @@ def trainer(out, recipe=TINY, dataset=None):
 def metrics(folder):
     """What a run recorded, without what differs from run to run: times and rates."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {k: v for k, v in line.items() if k not in ("seconds", "images_per_second")}
-        for line in lines
-    ]
+    return [{k: v for k, v in line.items() if k not in VOLATILE} for line in lines]
 
 
 def hatcnn(*arguments, processes=0, **options):

@@ -20,9 +20,9 @@ from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
 from hatcnn.evaluation import Evaluation, Features, distance_blocks, embedding, evaluate, top_k
 from hatcnn.files import atomic_path
+from hatcnn.inference.backends import TorchBackend, load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
-from hatcnn.models.checkpoint import load_model
 from hatcnn.training.recipes import recipe_named
 from hatcnn.visualize.ranked import RankedRow, ranked_sheet
 
@@ -57,14 +57,13 @@ def main(arguments: list[str]) -> None:
     ]
 
     torch.manual_seed(recipe.seed)
-    untrained = build_model(recipe.model).eval().to(fabric.device)
-    query, gallery = (extract(fabric, untrained, recipe.model, p) for p in packed)
+    untrained = TorchBackend(build_model(recipe.model).eval(), recipe.model, fabric)
+    query, gallery = (extract(untrained, p) for p in packed)
     before = evaluate(query, gallery, groups=False)
 
     train(TrainOptions(data=_DATA, out=run, recipe=recipe))
-    network, config = load_model(run / "model")
-    network.to(fabric.device)
-    query, gallery = (extract(fabric, network, config, p) for p in packed)
+    trained = load_backend(run / "model")
+    query, gallery = (extract(trained, p) for p in packed)
     after = evaluate(query, gallery, groups=False)
 
     _print_scores(before, after)

@@ -14,9 +14,8 @@ from hatcnn.datasets import open_dataset, pack
 from hatcnn.devices import make_fabric
 from hatcnn.errors import DataError
 from hatcnn.evaluation import Distance, Features, evaluate, save_features
+from hatcnn.inference.backends import BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import load_model
-from hatcnn.training.recipe import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +42,10 @@ class EvaluateOptions:
     """Write all vectors and labels to this .npz file, from which the scores can be recomputed."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
-    precision: Precision = "32-true"
-    """Arithmetic of the network."""
+    backend: BackendName = "auto"
+    """What runs the network; auto is torch on a GPU, else OpenVINO where it is installed."""
+    precision: Precision = "auto"
+    """Arithmetic of the network; auto is bfloat16 where the hardware has it."""
     accelerator: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -52,10 +53,12 @@ class EvaluateOptions:
 def main(arguments: list[str]) -> None:
     """Evaluate the network that the first argument names."""
     options = tyro.cli(EvaluateOptions, prog="hatcnn evaluate", args=arguments)
-    network, config = load_model(options.model)
+    fabric = make_fabric(accelerator=options.accelerator)
+    backend = load_backend(
+        options.model, backend=options.backend, precision=options.precision, fabric=fabric
+    )
+    config = backend.config
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
-    fabric = make_fabric(precision=options.precision, accelerator=options.accelerator)
-    network.to(fabric.device)
     skipped: list[tuple[str, str]] = []
     features: list[Features] = []
     for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
@@ -63,7 +66,7 @@ def main(arguments: list[str]) -> None:
             raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
         packed = pack(dataset.store, split, config.height, config.width, strict=options.strict)
         skipped += packed.skipped
-        features.append(extract(fabric, network, config, packed))
+        features.append(extract(backend, packed, fabric))
     if not fabric.is_global_zero:
         return
     query, gallery = features
@@ -80,6 +83,7 @@ def main(arguments: list[str]) -> None:
         "model": str(options.model),
         "data": dataset.name,
         "pictures": {"query": len(query), "gallery": len(gallery)},
+        "backend": options.backend,
         "precision": options.precision,
         **result.to_json(),
         "skipped": [{"name": n, "reason": r} for n, r in skipped],

@@ -14,6 +14,8 @@ COMMANDS = {
     "data": "inspect, pack or synthesize a data set",
     "train": "train a recipe",
     "evaluate": "rank a gallery with a trained network and report how well",
+    "embed": "turn pictures into vectors and attributes",
+    "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
 

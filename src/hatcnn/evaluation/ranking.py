@@ -87,17 +87,21 @@ def rank(blocks: Blocks, query: Features, gallery: Features) -> Ranking:
     inp = np.full(len(query), np.nan)
     first = np.zeros(len(query), dtype=np.int64)
     for rows, distances in blocks:
-        for i, row in zip(range(rows.start, rows.stop), distances, strict=True):
-            same_person = np.flatnonzero(gallery.pids == query.pids[i])
-            same_camera = gallery.camids[same_person] == query.camids[i]
-            row[same_person[same_camera]] = np.inf
-            matches = same_person[~same_camera]
-            if query.pids[i] > 0 and len(matches):
-                ranks = _ranks(row, matches)
-                found = np.arange(1, len(ranks) + 1)
-                ap[i] = (found / ranks).mean()
-                inp[i] = len(ranks) / ranks[-1]
-                first[i] = ranks[0]
+        person, camera = query.pids[rows, None], query.camids[rows, None]
+        same_person = gallery.pids == person
+        same_camera = gallery.camids == camera
+        distances[same_person & same_camera] = np.inf
+        row, column = np.nonzero(same_person & ~same_camera & (person > 0))
+        if not len(row):
+            continue
+        ranks = _ranks(distances, row, column)
+        ranks = ranks[np.lexsort((ranks, row))]
+        matched, starts, counts = np.unique(row, return_index=True, return_counts=True)
+        found = np.arange(1, len(row) + 1) - np.repeat(starts, counts)
+        matched += rows.start
+        ap[matched] = np.add.reduceat(found / ranks, starts) / counts
+        inp[matched] = counts / ranks[starts + counts - 1]
+        first[matched] = ranks[starts]
     return _collect(ap, inp, first)
 
 
@@ -110,25 +114,56 @@ def top_k(blocks: Blocks, query: Features, gallery: Features, k: int) -> tuple[I
     """
     nearest = np.full((len(query), k), -1, dtype=np.int64)
     values = np.full((len(query), k), np.inf, dtype=np.float32)
+    wanted = min(k, len(gallery))
+    if not wanted:
+        return nearest, values
     for rows, distances in blocks:
-        for i, row in zip(range(rows.start, rows.stop), distances, strict=True):
-            row[(gallery.pids == query.pids[i]) & (gallery.camids == query.camids[i])] = np.inf
-            order = np.argsort(row, kind="stable")[:k]
-            order = order[np.isfinite(row[order])]
-            nearest[i, : len(order)] = order
-            values[i, : len(order)] = row[order]
+        own = gallery.pids == query.pids[rows, None]
+        own &= gallery.camids == query.camids[rows, None]
+        distances[own] = np.inf
+        chosen = _smallest(distances, wanted)
+        near = np.take_along_axis(distances, chosen, axis=1)
+        order = np.argsort(near, axis=1, kind="stable")
+        chosen = np.take_along_axis(chosen, order, axis=1)
+        near = np.take_along_axis(near, order, axis=1)
+        nearest[rows, :wanted] = np.where(np.isfinite(near), chosen, -1)
+        values[rows, :wanted] = near
     return nearest, values
 
 
-def _ranks(row: Floats, matches: Integers) -> Integers:
-    """Ranks from 1, ascending, of the gallery rows `matches` when sorted by (distance, row)."""
-    ordered = np.sort(row)
-    distances = row[matches]
-    closer = np.searchsorted(ordered, distances, side="left")
-    tied = np.searchsorted(ordered, distances, side="right") - closer > 1
+def _smallest(distances: Floats, k: int) -> Integers:
+    """Columns, ascending, of the k smallest of each row; among equals the first."""
+    limit = np.partition(distances, k - 1, axis=1)[:, k - 1, None]
+    below = distances < limit
+    at_limit = distances == limit
+    missing = k - below.sum(axis=1, keepdims=True)
+    at_limit &= at_limit.cumsum(axis=1, dtype=np.int32) <= missing
+    return np.nonzero(below | at_limit)[1].reshape(len(distances), k)
+
+
+def _ranks(distances: Floats, row: Integers, column: Integers) -> Integers:
+    """Ranks from 1 of entries (row, column) when each row is sorted by (distance, column)."""
+    ordered = np.sort(distances, axis=1)
+    values = distances[row, column]
+    closer = _count(ordered, row, values, np.less)
+    tied = _count(ordered, row, values, np.less_equal) - closer > 1
     for j in np.flatnonzero(tied):
-        closer[j] += np.count_nonzero(row[: matches[j]] == distances[j])
-    return np.sort(closer) + 1
+        closer[j] += np.count_nonzero(distances[row[j], : column[j]] == values[j])
+    return closer + 1
+
+
+def _count(ordered: Floats, row: Integers, values: Floats, comparison: np.ufunc) -> Integers:
+    """How many of the ascending ``ordered[row]`` compare so with `values`: a binary search each,
+    all in step."""
+    low = np.zeros(len(row), dtype=np.int64)
+    high = np.full(len(row), ordered.shape[1])
+    for _ in range(ordered.shape[1].bit_length()):
+        middle = (low + high) // 2
+        below = comparison(ordered[row, np.minimum(middle, ordered.shape[1] - 1)], values)
+        below &= low < high
+        low = np.where(below, middle + 1, low)
+        high = np.where(below, high, middle)
+    return low
 
 
 def _collect(ap: npt.NDArray[np.float64], inp: npt.NDArray[np.float64], first: Integers) -> Ranking:

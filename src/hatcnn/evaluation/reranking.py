@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+_QUERIES_AT_ONCE = 32
+_PICTURES_AT_ONCE = 4096
+
+
 def reranked_blocks(
     query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, original: float = 0.3
 ) -> Blocks:
@@ -44,10 +48,12 @@ def reranked_blocks(
     for rows, distances in distance_blocks(query, gallery):
         np.maximum(distances, 0, out=distances)
         distances /= largest[rows, None]
-        for i, row in zip(range(rows.start, rows.stop), distances, strict=True):
-            shared = _shared_weight(weights, by_neighbour, i)[len(query) :]
-            row *= original
-            row += (1 - original) * (1 - shared / (2 - shared))
+        for start in range(rows.start, rows.stop, _QUERIES_AT_ONCE):
+            some = slice(start, min(start + _QUERIES_AT_ONCE, rows.stop))
+            shared = _shared_weight(weights, by_neighbour, some)[:, len(query) :]
+            part = distances[some.start - rows.start : some.stop - rows.start]
+            part *= original
+            part += (1 - original) * (1 - shared / (2 - shared))
         yield rows, distances
 
 
@@ -63,35 +69,42 @@ def _nearest(everyone: Floats, count: int) -> tuple[Integers, Floats]:
     return nearest, largest
 
 
-def _reciprocal(nearest: Integers, k: int) -> list[Integers]:
-    """Of each picture, those of its k + 1 nearest that have it among their k + 1 nearest."""
+def _reciprocal(nearest: Integers, k: int) -> csr_array:
+    """(n, n) with a 1 where each of two is among the other's k + 1 nearest."""
+    from scipy.sparse import csr_array
+
     forward = nearest[:, : k + 1]
-    mutual = (forward[forward] == np.arange(len(nearest))[:, None, None]).any(axis=2)
-    return [row[keep] for row, keep in zip(forward, mutual, strict=True)]
+    mutual = np.empty(forward.shape, dtype=bool)
+    for start in range(0, len(forward), _PICTURES_AT_ONCE):
+        some = slice(start, start + _PICTURES_AT_ONCE)
+        itself = np.arange(len(forward))[some, None, None]
+        mutual[some] = (forward[forward[some]] == itself).any(axis=2)
+    starts = np.concatenate(([0], np.cumsum(mutual.sum(axis=1))))
+    ones = np.ones(starts[-1], dtype=np.float32)
+    return csr_array((ones, forward[mutual], starts), shape=(len(nearest),) * 2)
 
 
 def _weights(everyone: Floats, nearest: Integers, largest: Floats, k1: int) -> csr_array:
     """Weights on the expanded k-reciprocal neighbours: exp(-distance), summing to 1 a row."""
     from scipy.sparse import csr_array
 
-    neighbours = _reciprocal(nearest, k1)
+    own = _reciprocal(nearest, k1)
     half = _reciprocal(nearest, round(k1 / 2))
-    expanded = []
-    for own in neighbours:
-        parts = [own]
-        for candidate in own:
-            theirs = half[candidate]
-            # A neighbour's own neighbours join when more than two thirds are shared.
-            if np.isin(theirs, own).sum() > 2 / 3 * len(theirs):
-                parts.append(theirs)
-        expanded.append(np.unique(np.concatenate(parts)))
-    starts = np.concatenate(([0], np.cumsum([len(e) for e in expanded])))
-    values = np.empty(starts[-1], dtype=np.float32)
-    for i, own in enumerate(expanded):
-        distance = ((everyone[own] - everyone[i]) ** 2).sum(axis=1) / largest[i]
-        weight = np.exp(-distance)
-        values[starts[i] : starts[i + 1]] = weight / weight.sum()
-    return csr_array((values, np.concatenate(expanded), starts), shape=(len(everyone),) * 2)
+    # A neighbour's own neighbours join when more than two thirds are shared.
+    joining = (own @ half.T).multiply(own).tocoo()
+    enough = joining.data > 2 / 3 * half.sum(axis=1)[joining.col]
+    ones = np.ones(enough.sum(), dtype=np.float32)
+    joining = csr_array((ones, (joining.row[enough], joining.col[enough])), shape=own.shape)
+    expanded = (own + joining @ half).tocsr()
+    expanded.sort_indices()
+    row = np.repeat(np.arange(len(everyone)), np.diff(expanded.indptr))
+    values = expanded.data
+    for start in range(0, len(row), _PICTURES_AT_ONCE):
+        some = slice(start, start + _PICTURES_AT_ONCE)
+        apart = everyone[expanded.indices[some]] - everyone[row[some]]
+        values[some] = np.exp(-np.einsum("pd,pd->p", apart, apart) / largest[row[some]])
+    values /= np.add.reduceat(values, expanded.indptr[:-1])[row]
+    return expanded
 
 
 def _averaged(weights: csr_array, nearest: Integers) -> csr_array:
@@ -104,16 +117,16 @@ def _averaged(weights: csr_array, nearest: Integers) -> csr_array:
     return (mean @ weights).tocsr()
 
 
-def _shared_weight(weights: csr_array, by_neighbour: csr_array, i: int) -> Floats:
-    """Sum over neighbours of the smaller of picture i's and every picture's weight, (n,)."""
-    mine = slice(weights.indptr[i], weights.indptr[i + 1])
-    columns, values = weights.indices[mine], weights.data[mine]
-    starts, stops = by_neighbour.indptr[columns], by_neighbour.indptr[columns + 1]
+def _shared_weight(weights: csr_array, by_neighbour: csr_array, rows: slice) -> Floats:
+    """Sum over neighbours of the smaller of two pictures' weights, (rows, n)."""
+    mine = weights[rows]
+    picture = np.repeat(np.arange(mine.shape[0]), np.diff(mine.indptr))
+    starts, stops = by_neighbour.indptr[mine.indices], by_neighbour.indptr[mine.indices + 1]
     lengths = stops - starts
     # Positions of all entries of those columns, without a loop over them.
     offsets = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
     entries = np.arange(lengths.sum()) + offsets
-    smaller = np.minimum(np.repeat(values, lengths), by_neighbour.data[entries])
-    return np.bincount(
-        by_neighbour.indices[entries], weights=smaller, minlength=weights.shape[0]
-    ).astype(np.float32)
+    smaller = np.minimum(np.repeat(mine.data, lengths), by_neighbour.data[entries])
+    pairs = np.repeat(picture * weights.shape[0], lengths) + by_neighbour.indices[entries]
+    sums = np.bincount(pairs, weights=smaller, minlength=mine.shape[0] * weights.shape[0])
+    return sums.astype(np.float32).reshape(mine.shape[0], -1)

@@ -3,90 +3,63 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
 from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import Fabric
 from hatcnn.evaluation.features import Features
-from hatcnn.models.build import ModelConfig
-from hatcnn.models.embedding import attribute_probabilities, identity_vector
-from hatcnn.models.hacnn import Output
-from hatcnn.models.preprocessing import normalise
+from hatcnn.inference.backends import Backend
+from hatcnn.models.embedding import attribute_probabilities
 from hatcnn.progress import progress
 
 BATCH_SIZE = 64
 
 
-@torch.inference_mode()
-def embed_batch(
-    fabric: Fabric, network: nn.Module, config: ModelConfig, images: npt.NDArray[np.uint8]
-) -> tuple[Tensor, Tensor | None]:
-    """Embed one batch; `network` is in evaluation mode, on the fabric's device.
-
-    Args:
-        fabric: device and precision.
-        network: from `build_model`.
-        config: it was built from.
-        images: (n, H, W, 3) RGB of the network's input size.
-
-    Returns:
-        Identity vectors (n, 2 d) and, where the network predicts attributes, their logits
-        (n, 26): float32, on the CPU.
-    """
-    # The copy takes the rows out of a memory-mapped file, which may be read-only.
-    pixels = torch.from_numpy(np.array(images)).to(fabric.device, non_blocking=True)
-    with fabric.autocast():
-        output: Output = network(normalise(pixels))
-    logits = output.attribute_logits
-    vectors = identity_vector(output, config.norm_epsilon).cpu()
-    return vectors, None if logits is None else logits.float().cpu()
-
-
-def extract(
-    fabric: Fabric, network: nn.Module, config: ModelConfig, packed: PackedSplit
-) -> Features:
+def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None) -> Features:
     """Features of a split.
 
     Whole batches are dealt to the processes, so every picture shares its batch with the same
     pictures however many processes there are, and the result is the same.
 
     Args:
-        fabric, network, config: see `embed_batch`; the fabric's processes share the work.
+        backend: the network.
         packed: pictures of the network's input size.
+        fabric: its processes share the work; none for this process alone.
 
     Returns:
         Features of all pictures, on every process.
     """
+    config = backend.config
+    rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     total = len(packed.split)
-    vectors = torch.zeros(total, 2 * config.feature_dim)
-    logits = torch.zeros(total, NUM_ATTRIBUTES)
-    starts = range(0, total, BATCH_SIZE)[fabric.global_rank :: fabric.world_size]
+    vectors = np.zeros((total, 2 * config.feature_dim), np.float32)
+    logits = np.zeros((total, NUM_ATTRIBUTES), np.float32)
     with progress("embedding", total, "pictures") as advance:
-        for start in starts:
+        for start in range(0, total, BATCH_SIZE)[rank::processes]:
             rows = slice(start, start + BATCH_SIZE)
-            vectors[rows], of_attributes = embed_batch(fabric, network, config, packed.images[rows])
+            vectors[rows], of_attributes = backend(packed.images[rows])
             if of_attributes is not None:
                 logits[rows] = of_attributes
-            advance(len(packed.images[rows]) * fabric.world_size)
-    if fabric.world_size > 1:
+            advance(len(packed.images[rows]) * processes)
+    if fabric and processes > 1:
         # Rows of other processes are zero, so the sum is exact.
         vectors, logits = (
-            fabric.all_reduce(fabric.to_device(t), reduce_op="sum").cpu()  # type: ignore[union-attr]
-            for t in (vectors, logits)
+            fabric.all_reduce(fabric.to_device(torch.from_numpy(a)), reduce_op="sum").cpu().numpy()  # type: ignore[union-attr]
+            for a in (vectors, logits)
         )
     has_attributes = config.attributes != "none"
     split = packed.split
     return Features(
-        vectors=vectors.numpy(),
+        vectors=vectors,
         pids=split.pids,
         camids=split.camids,
         names=np.array(split.names, dtype=np.str_),
-        attribute_logits=logits.numpy() if has_attributes else None,
+        attribute_logits=logits if has_attributes else None,
         attribute_probabilities=(
-            attribute_probabilities(logits, config.colours).numpy() if has_attributes else None
+            attribute_probabilities(torch.from_numpy(logits), config.colours).numpy()
+            if has_attributes
+            else None
         ),
         attribute_labels=split.attributes if split.labelled.any() else None,
     )

@@ -99,8 +99,9 @@ class Recipe:
     norm and triplets then see one part at a time."""
     precision: Precision = "32-true"
     """Arithmetic of forward and backward pass; weights stay float32."""
-    compile: bool = False
-    """Compile the network: a slow start for faster steps. Needs a C++ compiler."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """Compile the network, which takes minutes at the start. auto compiles on a GPU, where it
+    pays; on a CPU the steps do not get faster by it (docs/performance.md)."""
     evaluate_every: int = 20
     """Epochs between evaluations; the last epoch is always evaluated. 0 evaluates at the end."""
     checkpoint_every: int = 1

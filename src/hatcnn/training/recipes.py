@@ -62,7 +62,6 @@ def hatcnn_plus() -> Recipe:
         optimiser=Optimiser(lr=0.1, nesterov=True, schedule="cosine", warmup=0.1),
         averaging=0.999,
         precision="bf16-mixed",
-        compile=True,
         evaluate_every=10,
     )
 
@@ -88,7 +87,6 @@ def smoke() -> Recipe:
         optimiser=replace(plus.optimiser, lr=0.05),
         averaging=0.9,
         precision="32-true",
-        compile=False,
         evaluate_every=0,
     )
 

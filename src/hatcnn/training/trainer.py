@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from hatcnn.devices import Fabric
 from hatcnn.errors import ConfigError, TrainingError
 from hatcnn.evaluation import evaluate
+from hatcnn.inference.backends import TorchBackend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import load_state, save_model
 from hatcnn.progress import progress
-from hatcnn.training.augmentation import Augment
 from hatcnn.training.averaging import WeightAverage
+from hatcnn.training.batches import Batches
 from hatcnn.training.board import Board
 from hatcnn.training.card import model_card
 from hatcnn.training.data import TrainingData
@@ -48,7 +49,9 @@ class Progress:
         epoch: finished epochs.
         position: finished steps of the epoch in hand.
         step: finished steps in all.
-        seconds: spent in the epoch in hand.
+        seconds, timed: spent in that many steps of the epoch in hand. The first step of a process
+            is not among them: it warms up.
+        waited: of those seconds, until the batches were there.
         evaluated: epoch of the last evaluation, -1 before the first.
         sums: of the epoch's losses.
         scores: the latest evaluation, as printed.
@@ -58,6 +61,8 @@ class Progress:
     position: int = 0
     step: int = 0
     seconds: float = 0.0
+    timed: int = 0
+    waited: float = 0.0
     evaluated: int = -1
     sums: dict[str, float] = field(default_factory=dict)
     scores: str = ""
@@ -100,11 +105,15 @@ class Trainer:
             fused=True,
         )
         network: nn.Module = self.network
-        if recipe.compile:
-            network = torch.compile(network)  # type: ignore[assignment]
+        on_gpu = fabric.device.type == "cuda"
+        if recipe.compile == "always" or (recipe.compile == "auto" and on_gpu):
+            # On a GPU this mode replays whole steps as CUDA graphs.
+            mode = "reduce-overhead" if on_gpu else "default"
+            network = torch.compile(network, mode=mode)  # type: ignore[assignment]
         self.wrapped, self.optimiser = fabric.setup(network, optimiser)
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
-        self.augment = Augment(recipe.augmentation, seed=recipe.seed)
+        self.batches = Batches(data, recipe, fabric.device)
+        self.first_step_seconds: float | None = None
         self.first_bad_step = torch.tensor(-1, device=fabric.device)
 
     def resume(self) -> None:
@@ -183,13 +192,19 @@ class Trainer:
             for k, v in self.at.sums.items()
         }
         for batch in batches[self.at.position :]:
-            start = time.perf_counter()
+            start, waited = time.perf_counter(), self.batches.seconds
             self._step(batch)
             self.at.position += 1
             self.at.step += 1
             if self.at.position % _CHECK_EVERY == 0:
                 self._check_finite()
-            self.at.seconds += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            if self.first_step_seconds is None:
+                self.first_step_seconds = seconds
+            else:
+                self.at.seconds += seconds
+                self.at.waited += self.batches.seconds - waited
+                self.at.timed += 1
             yield
         self._check_finite()
 
@@ -216,18 +231,9 @@ class Trainer:
             self.average.update(self.network, self.at.step)
 
     def _forward(self, indices: Indices, rows: slice) -> dict[str, Tensor]:
-        device = self.fabric.device
-        images = torch.from_numpy(self.data.train.images[indices]).to(device, non_blocking=True)
-        images = self.augment(
-            images, self.at.step, rows=rows, batch_size=self.recipe.sampling.batch_size
-        )
-        return losses(
-            self.wrapped(images),
-            self.data.classes[indices].to(device, non_blocking=True),
-            self.data.attributes[indices].to(device, non_blocking=True),
-            self.recipe.loss,
-            self.recipe.model.colours,
-        )
+        images, classes, attributes = self.batches(indices, self.at.step, rows)
+        output = self.wrapped(images)
+        return losses(output, classes, attributes, self.recipe.loss, self.recipe.model.colours)
 
     def _check_finite(self) -> None:
         step = int(self.first_bad_step)
@@ -253,17 +259,21 @@ class Trainer:
         names = sorted(self.sums)
         means = torch.stack([self.sums[n] for n in names]) / self.steps_per_epoch
         means = self.fabric.all_reduce(means, reduce_op="mean")  # type: ignore[assignment]
-        images = self.steps_per_epoch * recipe.sampling.batch_size
+        rate = at.timed * recipe.sampling.batch_size / at.seconds if at.timed else 0.0
         record: dict[str, Any] = {
             "epoch": at.epoch + 1,
             "step": at.step,
             "lr": self.optimiser.param_groups[0]["lr"],
             **{f"loss/{n}": float(v) for n, v in zip(names, means, strict=True)},
-            "images_per_second": round(images / at.seconds, 2),
+            "images_per_second": round(rate, 2),
             "seconds": round(at.seconds, 2),
+            "waiting_for_data": round(at.waited / at.seconds, 5) if at.timed else 0.0,
+            "first_step_seconds": round(self.first_step_seconds or 0.0, 2),
         }
         left = (recipe.epochs - at.epoch - 1) * at.seconds
-        self.at = replace(at, epoch=at.epoch + 1, position=0, seconds=0.0, sums={})
+        self.at = replace(
+            at, epoch=at.epoch + 1, position=0, seconds=0.0, timed=0, waited=0.0, sums={}
+        )
         if board:
             self.run.record(record)
             board.scalars({k: v for k, v in record.items() if k not in ("epoch", "step")}, at.step)
@@ -291,9 +301,9 @@ class Trainer:
         if self.fabric.world_size > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, src=0)
+        backend = TorchBackend(network, self.recipe.model, self.fabric)
         query, gallery = (
-            extract(self.fabric, network, self.recipe.model, split)
-            for split in (self.data.query, self.data.gallery)
+            extract(backend, split, self.fabric) for split in (self.data.query, self.data.gallery)
         )
         self.at.evaluated = self.at.epoch
         if board:

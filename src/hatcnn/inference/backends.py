@@ -1,0 +1,145 @@
+"""What runs the network: torch, or a runtime made for inference. All answer alike."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hatcnn.devices import Fabric, make_fabric
+from hatcnn.errors import ConfigError
+from hatcnn.models.build import ModelConfig
+from hatcnn.models.checkpoint import load_model
+from hatcnn.models.embedding import identity_vector
+from hatcnn.models.hacnn import Output
+from hatcnn.models.preprocessing import normalise
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+BackendName = Literal["auto", "torch", "openvino"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class Backend(Protocol):
+    """A network that can be called.
+
+    Attributes:
+        config: of the network.
+    """
+
+    config: ModelConfig
+
+    def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
+        """Embed one batch.
+
+        Args:
+            images: (n, H, W, 3) RGB of the network's input size.
+
+        Returns:
+            Identity vectors (n, 2 d), both halves of length 1, and, where the network predicts
+            attributes, their logits (n, 26).
+        """
+        ...
+
+
+class InferenceGraph(nn.Module):
+    """Pixels to identity vectors and attribute logits: what a runtime is given to run.
+
+    Args:
+        network: from `build_model`, in evaluation mode.
+        config: it was built from.
+    """
+
+    def __init__(self, network: nn.Module, config: ModelConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.epsilon = config.norm_epsilon
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(n, H, W, 3) uint8 to (n, 2 d) and, where there are attributes, (n, 26)."""
+        output: Output = self.network(normalise(images))
+        vectors = identity_vector(output, self.epsilon)
+        logits = output.attribute_logits
+        return (vectors,) if logits is None else (vectors, logits.float())
+
+
+class TorchBackend:
+    """Runs a network by torch itself, on any of its devices.
+
+    Args:
+        network: from `build_model`, in evaluation mode.
+        config: it was built from.
+        fabric: device and, unless `bfloat16` says more, precision.
+        bfloat16: multiply in bfloat16.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: ModelConfig, fabric: Fabric, *, bfloat16: bool = False
+    ) -> None:
+        self.config, self.fabric, self.bfloat16 = config, fabric, bfloat16
+        self.graph = InferenceGraph(network.to(fabric.device), config)
+
+    @torch.inference_mode()
+    def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
+        """See `Backend`."""
+        # The copy takes the rows out of a memory-mapped file, which may be read-only.
+        pixels = torch.from_numpy(np.array(images)).to(self.fabric.device, non_blocking=True)
+        autocast = (
+            torch.autocast(self.fabric.device.type, torch.bfloat16)
+            if self.bfloat16
+            else self.fabric.autocast()
+        )
+        with autocast:
+            vectors, *logits = self.graph(pixels)
+        return vectors.cpu().numpy(), logits[0].cpu().numpy() if logits else None
+
+
+def load_backend(
+    folder: str | Path,
+    *,
+    backend: BackendName = "auto",
+    precision: Precision = "auto",
+    fabric: Fabric | None = None,
+) -> Backend:
+    """A model folder, ready to run.
+
+    Args:
+        folder: such as ``RUN/model``.
+        backend: ``"auto"`` is torch where there is a GPU, else OpenVINO where it is installed,
+            which is faster on CPUs.
+        precision: ``"auto"`` is bfloat16 where the hardware multiplies it, which moves an
+            embedding by less than 0.001 in cosine similarity, else float32.
+        fabric: device; none chooses one.
+
+    Raises:
+        CheckpointError: when the folder is missing or broken.
+        ConfigError: when the back end is not installed.
+    """
+    network, config = load_model(folder)
+    fabric = fabric or make_fabric(devices=1)
+    on_gpu = fabric.device.type != "cpu"
+    installed = importlib.util.find_spec("openvino") is not None
+    if backend == "auto":
+        backend = "openvino" if installed and not on_gpu else "torch"
+    if backend == "openvino":
+        if not installed:
+            raise ConfigError('OpenVINO is not installed: pip install "hatcnn[openvino]"')
+        from hatcnn.inference.openvino_backend import OpenVINOBackend
+
+        return OpenVINOBackend(network, config, precision)
+    if precision == "auto":
+        precision = "bf16" if _multiplies_bfloat16(fabric.device) else "fp32"
+    return TorchBackend(network, config, fabric, bfloat16=precision == "bf16")
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return False
