@@ -1,0 +1,1 @@
+"""What ``hatcnn bench`` runs: plain forms and ours in turn, beside the machine's ceilings."""

@@ -1,0 +1,283 @@
+"""The jobs: plain forms and ours. Each `prepare` makes a portion of work in a fresh process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from hatcnn.benchmark.ceilings import synchronise
+from hatcnn.benchmark.plain import (
+    PlainBackend,
+    oracle,
+    plain_ranking,
+    plain_reranking,
+    plain_search,
+    source_tree,
+)
+from hatcnn.benchmark.workers import Form, Work
+from hatcnn.devices import make_fabric
+from hatcnn.evaluation import Features, distance_blocks, rank, reranked_blocks, top_k
+from hatcnn.inference.backends import Backend, Pixels, TorchBackend
+from hatcnn.inference.embedder import Embedder
+from hatcnn.models.build import ModelConfig, build_model
+from hatcnn.training.augmentation import Augment
+from hatcnn.training.losses import losses
+from hatcnn.training.recipe import Recipe
+from hatcnn.training.recipes import recipe_named
+
+Job = Literal["train", "embed", "latency", "files", "evaluate", "rerank", "search"]
+Network = Literal["torch", "openvino"]
+
+IDENTITIES = 751
+QUERIES, GALLERY, DIMENSIONS, CAMERAS = 3_368, 15_913, 1_050, 6
+
+
+def forms(job: Job) -> list[Form]:
+    """The forms of a job, the plain ones first; those only in a source tree."""
+    made = _FORMS[job]()
+    return made if source_tree() else [form for form in made if not form.plain]
+
+
+def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
+    """One step of a recipe on random pixels: augmentation, network, losses, optimiser."""
+    recipe = replace(recipe, model=replace(recipe.model, num_identities=IDENTITIES))
+    fabric = make_fabric(precision="32-true" if plain else recipe.precision, devices=1)
+    torch.manual_seed(0)
+    network: nn.Module
+    if plain:
+        network = oracle("network").build_plain(recipe.model)
+    else:
+        network = build_model(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=5e-4,
+        fused=not plain or None,
+    )
+    if fabric.device.type == "cuda" and not plain:
+        network = torch.compile(network, mode="reduce-overhead")  # type: ignore[assignment]
+    wrapped, optimiser = fabric.setup(network, optimiser)
+    pixels = torch.from_numpy(_pixels(batch_size, recipe.model)).to(fabric.device)
+    classes = (torch.arange(batch_size, device=fabric.device) // 4) % IDENTITIES
+    labels = torch.randint(0, 2, (batch_size, 26), device=fabric.device)
+    augment = Augment(recipe.augmentation, seed=0)
+    rows = slice(0, batch_size)
+
+    def step() -> int:
+        images = augment(pixels, 0, rows=rows, batch_size=batch_size)
+        if plain:
+            images = images.contiguous()
+        terms = losses(wrapped(images), classes, labels, recipe.loss, recipe.model.colours)
+        fabric.backward(terms["total"])
+        optimiser.step()
+        optimiser.zero_grad()
+        synchronise()
+        return batch_size
+
+    wrapped.train()
+    return step
+
+
+def embedding_batch(config: ModelConfig, batch_size: int, network: Network | None) -> Work:
+    """One batch of pixels to vectors and attribute logits; no network stands for the plain one."""
+    backend = _backend(config, network)
+    pixels = _pixels(batch_size, config)
+
+    def embed() -> int:
+        backend(pixels)
+        return batch_size
+
+    return embed
+
+
+def files_to_file(config: ModelConfig, count: int, network: Network | None) -> Work:
+    """JPEG files to a file of embeddings."""
+    folder = Path(tempfile.mkdtemp(prefix="hatcnn-bench-"))
+    random = np.random.default_rng(0)
+    paths = []
+    for i in range(count):
+        # Smooth pictures, so that the files are as long as those of real crops.
+        coarse = random.integers(0, 255, (16, 8, 3), np.uint8)
+        paths.append(folder / f"{i:05d}.jpg")
+        Image.fromarray(coarse).resize((64, 128), Image.Resampling.BICUBIC).save(paths[-1])
+    out = folder / "embeddings.npz"
+    backend = _backend(config, network)
+    if network:
+        embedder = Embedder(backend)
+
+        def ours() -> int:
+            embedder.embed(paths).save(out)
+            return count
+
+        return ours
+
+    def plain() -> int:
+        vectors = []
+        for start in range(0, count, 16):
+            pixels = []
+            for path in paths[start : start + 16]:
+                with Image.open(path) as picture:
+                    size = (config.width, config.height)
+                    pixels.append(np.asarray(picture.convert("RGB").resize(size)))
+            vectors.append(backend(np.stack(pixels))[0])
+        np.savez(out, vectors=np.concatenate(vectors))
+        return count
+
+    return plain
+
+
+def ranking(queries: int, gallery: int, *, plain: bool) -> Work:
+    """Distances, ranks and scores of random vectors."""
+    query, others = _crowd(queries, gallery)
+
+    def work() -> int:
+        if plain:
+            plain_ranking(query, others)
+        else:
+            rank(distance_blocks(query.vectors, others.vectors), query, others)
+        return queries
+
+    return work
+
+
+def reranking(queries: int, gallery: int, *, plain: bool) -> Work:
+    """k-reciprocal re-ranking of random vectors."""
+    query, others = _crowd(queries, gallery)
+
+    def work() -> int:
+        if plain:
+            plain_reranking(query.vectors, others.vectors)
+        else:
+            for _ in reranked_blocks(query.vectors, others.vectors):
+                pass
+        return queries
+
+    return work
+
+
+def searching(queries: int, gallery: int, *, plain: bool) -> Work:
+    """The ten nearest of the gallery for each query, by the protocol's camera rule."""
+    query, others = _crowd(queries, gallery)
+
+    def work() -> int:
+        if plain:
+            plain_search(query, others, 10)
+        else:
+            top_k(distance_blocks(query.vectors, others.vectors), query, others, 10)
+        return queries
+
+    return work
+
+
+def _backend(config: ModelConfig, network: Network | None) -> Backend:
+    torch.manual_seed(0)
+    if network is None:
+        return PlainBackend(config)
+    built = build_model(config).eval()
+    if network == "openvino":
+        from hatcnn.inference.openvino_backend import OpenVINOBackend
+
+        return OpenVINOBackend(built, config)
+    built = built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TorchBackend(built, config, make_fabric(precision="bf16-mixed", devices=1))
+
+
+def _pixels(count: int, config: ModelConfig) -> Pixels:
+    random = np.random.default_rng(0)
+    return random.integers(0, 255, (count, config.height, config.width, 3), np.uint8)
+
+
+def _crowd(queries: int, gallery: int) -> tuple[Features, Features]:
+    random = np.random.default_rng(0)
+
+    def some(count: int, lowest_pid: int) -> Features:
+        vectors = random.standard_normal((count, DIMENSIONS), dtype=np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        pids = random.integers(lowest_pid, IDENTITIES, count)
+        camids = random.integers(1, CAMERAS + 1, count)
+        return Features(vectors, pids, camids, np.arange(count).astype(np.str_))
+
+    return some(queries, 1), some(gallery, 0)
+
+
+def _training_forms() -> list[Form]:
+    paper, plus = recipe_named("hatcnn-paper"), recipe_named("hatcnn-plus")
+    halved = replace(paper, precision="bf16-mixed")
+    plain, ours = partial(training_step, plain=True), partial(training_step, plain=False)
+    return [
+        Form(name="plain, batch 16", prepare=plain, arguments=(paper, 16), plain=True),
+        Form(name="plain, batch 64", prepare=plain, arguments=(paper, 64), plain=True),
+        Form(name="hatcnn-paper, batch 64", prepare=ours, arguments=(paper, 64)),
+        Form(
+            name="hatcnn-paper, bf16, batch 64",
+            prepare=ours,
+            arguments=(halved, 64),
+            precision="bf16",
+        ),
+        Form(
+            name="hatcnn-plus, bf16, batch 64", prepare=ours, arguments=(plus, 64), precision="bf16"
+        ),
+    ]
+
+
+def _network_forms(prepare: object, *sizes: int) -> list[Form]:
+    assert callable(prepare)
+    paper = recipe_named("hatcnn-paper").model
+    plus = recipe_named("hatcnn-plus").model
+    return [
+        *(
+            Form(name=f"plain, {size}", prepare=prepare, arguments=(paper, size, None), plain=True)
+            for size in sizes
+        ),
+        Form(
+            name=f"torch, bf16, {sizes[-1]}",
+            prepare=prepare,
+            arguments=(plus, sizes[-1], "torch"),
+            precision="bf16",
+        ),
+        Form(
+            name=f"OpenVINO, bf16, {sizes[0]}",
+            prepare=prepare,
+            arguments=(plus, sizes[0], "openvino"),
+            precision="bf16",
+        ),
+    ]
+
+
+def _array_forms(prepare: object, plain: tuple[int, int], ours: tuple[int, int]) -> list[Form]:
+    assert callable(prepare)
+    return [
+        Form(
+            name=f"plain, {plain[0]:,} x {plain[1]:,}",
+            prepare=partial(prepare, plain=True),
+            arguments=plain,
+            plain=True,
+        ),
+        Form(
+            name=f"ours, {ours[0]:,} x {ours[1]:,}",
+            prepare=partial(prepare, plain=False),
+            arguments=ours,
+        ),
+    ]
+
+
+_FORMS: dict[Job, Callable[[], list[Form]]] = {
+    "train": _training_forms,
+    "embed": lambda: _network_forms(embedding_batch, 16, 64),
+    "latency": lambda: _network_forms(embedding_batch, 1),
+    "files": lambda: _network_forms(files_to_file, 256),
+    # A plain ranking of all queries takes a minute and more; it does some of them.
+    "evaluate": lambda: _array_forms(ranking, (60, GALLERY), (QUERIES, GALLERY)),
+    "rerank": lambda: _array_forms(reranking, *2 * ((QUERIES // 4, GALLERY // 4),)),
+    "search": lambda: _array_forms(searching, (10, 100_000), (500, 100_000)),
+}

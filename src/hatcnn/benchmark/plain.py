@@ -1,0 +1,105 @@
+"""Plain forms: what a first script would do, correct and unhurried.
+
+The plain network is an oracle of the tests and only there in a source tree.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+import hatcnn
+from hatcnn.evaluation import Features
+from hatcnn.images import MEAN, STD
+from hatcnn.inference.backends import Floats, Pixels
+from hatcnn.models.build import ModelConfig
+from hatcnn.models.embedding import identity_vector
+
+
+def source_tree() -> Path | None:
+    """The clone that this package was installed from in editable mode; none for a wheel."""
+    root = Path(hatcnn.__file__).resolve().parents[2]
+    return root if (root / "tests" / "oracles").is_dir() else None
+
+
+def oracle(name: str) -> ModuleType:
+    """A module of ``tests/oracles``; only where `source_tree` finds it."""
+    root = str(source_tree())
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    return importlib.import_module(f"tests.oracles.{name}")
+
+
+class PlainBackend:
+    """The plain network with fresh weights, in float32, fed as a first script would."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self.network = oracle("network").build_plain(config).eval()
+
+    @torch.inference_mode()
+    def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
+        """See `hatcnn.inference.backends.Backend`."""
+        mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
+        normalised = ((images / np.float32(255)) - mean) / std
+        output = self.network(torch.from_numpy(normalised.transpose(0, 3, 1, 2).copy()))
+        return identity_vector(output).numpy(), output.attribute_logits.numpy()
+
+
+def plain_ranking(query: Features, gallery: Features) -> float:
+    """Mean average precision, one query after the other."""
+    precisions = []
+    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
+        order = np.argsort(((gallery.vectors - vector) ** 2).sum(axis=1), kind="stable")
+        keep = ~((gallery.pids[order] == pid) & (gallery.camids[order] == camid))
+        match = (gallery.pids[order] == pid)[keep]
+        if match.any():
+            found = match.cumsum()
+            precisions.append((found / np.arange(1, len(match) + 1))[match].mean())
+    return float(np.mean(precisions))
+
+
+def plain_search(query: Features, gallery: Features, k: int) -> None:
+    """The k nearest, one query after the other."""
+    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
+        distances = ((gallery.vectors - vector) ** 2).sum(axis=1)
+        distances[(gallery.pids == pid) & (gallery.camids == camid)] = np.inf
+        np.argsort(distances)[:k]
+
+
+def plain_reranking(
+    query: Floats, gallery: Floats, k1: int = 20, k2: int = 6, original: float = 0.3
+) -> Floats:
+    """k-reciprocal re-ranking on dense matrices, one picture after the other."""
+    everyone = np.concatenate((query, gallery))
+    squares = (everyone**2).sum(axis=1)
+    distance = squares[:, None] + squares - 2 * everyone @ everyone.T
+    distance /= distance.max(axis=1, keepdims=True)
+    order = np.argsort(distance, axis=1)
+    weights = np.zeros_like(distance)
+
+    def reciprocal(i: int, k: int) -> set[int]:
+        return {int(j) for j in order[i, : k + 1] if i in order[j, : k + 1]}
+
+    for i in range(len(everyone)):
+        own = reciprocal(i, k1)
+        expanded = set(own)
+        for candidate in own:
+            theirs = reciprocal(candidate, round(k1 / 2))
+            if len(theirs & own) > 2 / 3 * len(theirs):
+                expanded |= theirs
+        members = sorted(expanded)
+        weights[i, members] = np.exp(-distance[i, members])
+        weights[i] /= weights[i].sum()
+    weights = np.stack([weights[near[:k2]].mean(axis=0) for near in order])
+    result = np.empty((len(query), len(gallery)), np.float32)
+    for i in range(len(query)):
+        shared = np.minimum(weights[i], weights[len(query) :]).sum(axis=1)
+        jaccard = 1 - shared / (2 - shared)
+        result[i] = (1 - original) * jaccard + original * distance[i, len(query) :]
+    return result
