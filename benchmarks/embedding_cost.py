@@ -32,8 +32,7 @@ from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import save_model
 from hatcnn.training.recipes import recipe_named
 
-RUNS = (("smoke", 1_000), ("smoke", 10_000), ("smoke", 100_000))
-RUNS += (("hatcnn-plus", 1_000), ("hatcnn-plus", 10_000))
+RUNS = {"smoke": (1_000, 10_000, 100_000), "hatcnn-plus": (1_000, 10_000)}
 FILES = 1_000
 
 
@@ -71,7 +70,7 @@ def main() -> None:
         print(json.dumps(measure(options.one[0], int(options.one[1]))))
         return
     rows = []
-    for recipe, count in RUNS:
+    for recipe, count in ((name, count) for name, counts in RUNS.items() for count in counts):
         command = [sys.executable, __file__, "--one", recipe, str(count)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         rows.append(json.loads(output.stdout))

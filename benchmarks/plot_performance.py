@@ -54,14 +54,9 @@ def roofline() -> None:
             intensity, np.minimum(compute, ceilings["copy"] * intensity), color=colour, lw=1.5,
             label=f"ceiling, {label}: {compute:,.0f} GFLOP/s",
         )  # fmt: skip
-    marks = {
-        ("train", True): "s",
-        ("train", False): "s",
-        ("embed", True): "o",
-        ("embed", False): "o",
-    }
+    marks = {"train": "s", "embed": "o"}
     for row in report["rows"]:
-        mark = marks.get((row["job"], row["plain"]))
+        mark = marks.get(row["job"])
         if mark is None or row["flops_per_byte"] is None:
             continue
         bf16 = "bf16" in row["form"]

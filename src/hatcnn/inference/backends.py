@@ -21,6 +21,9 @@ from hatcnn.models.preprocessing import normalise
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+BATCH_SIZE = 32
+"""Pictures in a full batch; more are no faster on a CPU."""
+
 BackendName = Literal["auto", "torch", "openvino"]
 Precision = Literal["auto", "fp32", "bf16"]
 

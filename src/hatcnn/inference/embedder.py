@@ -18,11 +18,16 @@ from hatcnn import images
 from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.errors import ImageError
 from hatcnn.files import atomic_path
-from hatcnn.inference.backends import Backend, BackendName, Pixels, Precision, load_backend
+from hatcnn.inference.backends import (
+    BATCH_SIZE,
+    Backend,
+    BackendName,
+    Pixels,
+    Precision,
+    load_backend,
+)
 from hatcnn.models.embedding import attribute_probabilities
 from hatcnn.progress import progress
-
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, eq=False)

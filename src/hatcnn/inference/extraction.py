@@ -9,11 +9,9 @@ from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import Fabric
 from hatcnn.evaluation.features import Features
-from hatcnn.inference.backends import Backend
+from hatcnn.inference.backends import BATCH_SIZE, Backend
 from hatcnn.models.embedding import attribute_probabilities
 from hatcnn.progress import progress
-
-BATCH_SIZE = 64
 
 
 def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None) -> Features:
