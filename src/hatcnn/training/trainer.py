@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from hatcnn.training.board import Board
 from hatcnn.training.card import model_card
 from hatcnn.training.data import TrainingData
 from hatcnn.training.losses import losses
+from hatcnn.training.position import Position
 from hatcnn.training.recipe import Recipe
 from hatcnn.training.run_folder import RunFolder
 from hatcnn.training.sampler import Indices, epoch_batches
@@ -39,33 +39,6 @@ from hatcnn.training.stopping import stop_requests
 
 _CHECK_EVERY = 10
 """Steps between looks at the loss and at requests to stop: each look waits for the device."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        epoch: finished epochs.
-        position: finished steps of the epoch in hand.
-        step: finished steps in all.
-        seconds, timed: spent in that many steps of the epoch in hand. The first step of a process
-            is not among them: it warms up.
-        waited: of those seconds, until the batches were there.
-        evaluated: epoch of the last evaluation, -1 before the first.
-        sums: of the epoch's losses.
-        scores: the latest evaluation, as printed.
-    """
-
-    epoch: int = 0
-    position: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    timed: int = 0
-    waited: float = 0.0
-    evaluated: int = -1
-    sums: dict[str, float] = field(default_factory=dict)
-    scores: str = ""
 
 
 class Trainer:
@@ -91,7 +64,7 @@ class Trainer:
         self.recipe, self.data, self.run, self.fabric = recipe, data, run, fabric
         self.part_size = recipe.sampling.batch_size // parts
         self.steps_per_epoch = len(data.train.split) // recipe.sampling.batch_size
-        self.at = Progress()
+        self.at = Position()
         self.sums: dict[str, Tensor] = {}
 
         torch.manual_seed(recipe.seed)
@@ -124,7 +97,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average:
             load_state(self.average.network, state["average"], source=source)
-        self.at = Progress(**state["progress"])
+        self.at = Position(**state["progress"])
         torch.set_rng_state(state["random"])
         if self.fabric.is_global_zero:
             self.run.truncate_metrics(state["metrics_size"])
@@ -194,17 +167,14 @@ class Trainer:
         for batch in batches[self.at.position :]:
             start, waited = time.perf_counter(), self.batches.seconds
             self._step(batch)
-            self.at.position += 1
-            self.at.step += 1
+            self.at.advance()
             if self.at.position % _CHECK_EVERY == 0:
                 self._check_finite()
             seconds = time.perf_counter() - start
             if self.first_step_seconds is None:
                 self.first_step_seconds = seconds
             else:
-                self.at.seconds += seconds
-                self.at.waited += self.batches.seconds - waited
-                self.at.timed += 1
+                self.at.time(seconds, self.batches.seconds - waited)
             yield
         self._check_finite()
 
@@ -259,28 +229,26 @@ class Trainer:
         names = sorted(self.sums)
         means = torch.stack([self.sums[n] for n in names]) / self.steps_per_epoch
         means = self.fabric.all_reduce(means, reduce_op="mean")  # type: ignore[assignment]
-        rate = at.timed * recipe.sampling.batch_size / at.seconds if at.timed else 0.0
         record: dict[str, Any] = {
             "epoch": at.epoch + 1,
             "step": at.step,
             "lr": self.optimiser.param_groups[0]["lr"],
             **{f"loss/{n}": float(v) for n, v in zip(names, means, strict=True)},
-            "images_per_second": round(rate, 2),
-            "seconds": round(at.seconds, 2),
-            "waiting_for_data": round(at.waited / at.seconds, 5) if at.timed else 0.0,
+            **at.speed(recipe.sampling.batch_size),
             "first_step_seconds": round(self.first_step_seconds or 0.0, 2),
         }
         left = (recipe.epochs - at.epoch - 1) * at.seconds
-        self.at = replace(
-            at, epoch=at.epoch + 1, position=0, seconds=0.0, timed=0, waited=0.0, sums={}
-        )
+        at.end_epoch()
         if board:
             self.run.record(record)
-            board.scalars({k: v for k, v in record.items() if k not in ("epoch", "step")}, at.step)
+            board.scalars(
+                {k: v for k, v in record.items() if k not in ("epoch", "step") and v is not None},
+                at.step,
+            )
             terms = "  ".join(f"{n} {record[f'loss/{n}']:.3f}" for n in names)
             print(
                 f"epoch {record['epoch']}/{recipe.epochs}  {terms}  "
-                f"{record['images_per_second']:.0f} images/s  {left / 60:.0f} min left",
+                f"{record['images_per_second'] or 0:.0f} images/s  {left / 60:.0f} min left",
                 flush=True,
             )
         if self.at.epoch % recipe.checkpoint_every == 0 or self.at.epoch == recipe.epochs:
