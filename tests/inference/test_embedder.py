@@ -52,6 +52,20 @@ def test_every_back_end_sees_the_same(folder, backend, precision, distance):
     assert np.abs(logits - expected_logits).max() < 100 * distance
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_attributes_that_nobody_wants_are_not_computed(folder, backend):
+    paths = sorted(folder.glob("*.png"))[:3]
+    both, alone = (
+        hatcnn.Embedder.load(
+            folder / "model", backend=backend, precision="fp32", attributes=wanted
+        ).embed(paths)
+        for wanted in (True, False)
+    )
+    assert both.attributes.shape == (3, 26)
+    assert alone.attributes is None
+    np.testing.assert_allclose(alone.vectors, both.vectors, atol=1e-6)
+
+
 def test_a_back_end_that_is_not_installed_is_named(folder, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(ConfigError, match=r"pip install \"hatcnn\[openvino\]"):

@@ -17,10 +17,10 @@ from torch import nn
 from hatcnn.benchmark.ceilings import synchronise
 from hatcnn.benchmark.plain import (
     PlainBackend,
-    oracle,
     plain_ranking,
     plain_reranking,
     plain_search,
+    plain_training_step,
     source_tree,
 )
 from hatcnn.benchmark.workers import Form, Work
@@ -35,7 +35,7 @@ from hatcnn.training.recipe import Recipe
 from hatcnn.training.recipes import recipe_named
 
 Job = Literal["train", "embed", "latency", "files", "evaluate", "rerank", "search"]
-Network = Literal["torch", "openvino"]
+Network = Literal["torch", "openvino", "openvino without attributes"]
 
 IDENTITIES = 751
 QUERIES, GALLERY, DIMENSIONS, CAMERAS = 3_368, 15_913, 1_050, 6
@@ -50,21 +50,15 @@ def forms(job: Job) -> list[Form]:
 def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
     """One step of a recipe on random pixels: augmentation, network, losses, optimiser."""
     recipe = replace(recipe, model=replace(recipe.model, num_identities=IDENTITIES))
-    fabric = make_fabric(precision="32-true" if plain else recipe.precision, devices=1)
-    torch.manual_seed(0)
-    network: nn.Module
     if plain:
-        network = oracle("network").build_plain(recipe.model)
-    else:
-        network = build_model(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return plain_training_step(recipe, batch_size)
+    fabric = make_fabric(precision=recipe.precision, devices=1)
+    torch.manual_seed(0)
+    network: nn.Module = build_model(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=0.01,
-        momentum=0.9,
-        weight_decay=5e-4,
-        fused=not plain or None,
+        network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True
     )
-    if fabric.device.type == "cuda" and not plain:
+    if fabric.device.type == "cuda":
         network = torch.compile(network, mode="reduce-overhead")  # type: ignore[assignment]
     wrapped, optimiser = fabric.setup(network, optimiser)
     pixels = torch.from_numpy(_pixels(batch_size, recipe.model)).to(fabric.device)
@@ -75,8 +69,6 @@ def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
 
     def step() -> int:
         images = augment(pixels, 0, rows=rows, batch_size=batch_size)
-        if plain:
-            images = images.contiguous()
         terms = losses(wrapped(images), classes, labels, recipe.loss, recipe.model.colours)
         fabric.backward(terms["total"])
         optimiser.step()
@@ -184,10 +176,10 @@ def _backend(config: ModelConfig, network: Network | None) -> Backend:
     if network is None:
         return PlainBackend(config)
     built = build_model(config).eval()
-    if network == "openvino":
+    if network != "torch":
         from hatcnn.inference.openvino_backend import OpenVINOBackend
 
-        return OpenVINOBackend(built, config)
+        return OpenVINOBackend(built, config, attributes=network == "openvino")
     built = built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchBackend(built, config, make_fabric(precision="bf16-mixed", devices=1))
 
@@ -230,7 +222,7 @@ def _training_forms() -> list[Form]:
     ]
 
 
-def _network_forms(prepare: object, *sizes: int) -> list[Form]:
+def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
     assert callable(prepare)
     paper = recipe_named("hatcnn-paper").model
     plus = recipe_named("hatcnn-plus").model
@@ -239,17 +231,19 @@ def _network_forms(prepare: object, *sizes: int) -> list[Form]:
             Form(name=f"plain, {size}", prepare=prepare, arguments=(paper, size, None), plain=True)
             for size in sizes
         ),
-        Form(
-            name=f"torch, bf16, {sizes[-1]}",
-            prepare=prepare,
-            arguments=(plus, sizes[-1], "torch"),
-            precision="bf16",
-        ),
-        Form(
-            name=f"OpenVINO, bf16, {sizes[0]}",
-            prepare=prepare,
-            arguments=(plus, sizes[0], "openvino"),
-            precision="bf16",
+        *(
+            Form(
+                name=f"{name}, bf16, {ours}",
+                prepare=prepare,
+                arguments=(plus, ours, network),
+                precision="bf16",
+                counted="without" not in network,
+            )
+            for name, network in (
+                ("torch", "torch"),
+                ("OpenVINO", "openvino"),
+                ("OpenVINO, no attributes", "openvino without attributes"),
+            )
         ),
     ]
 
@@ -273,9 +267,9 @@ def _array_forms(prepare: object, plain: tuple[int, int], ours: tuple[int, int])
 
 _FORMS: dict[Job, Callable[[], list[Form]]] = {
     "train": _training_forms,
-    "embed": lambda: _network_forms(embedding_batch, 16, 64),
-    "latency": lambda: _network_forms(embedding_batch, 1),
-    "files": lambda: _network_forms(files_to_file, 256),
+    "embed": lambda: _network_forms(embedding_batch, 32, 16, 64),
+    "latency": lambda: _network_forms(embedding_batch, 1, 1),
+    "files": lambda: _network_forms(files_to_file, 256, 256),
     # A plain ranking of all queries takes a minute and more; it does some of them.
     "evaluate": lambda: _array_forms(ranking, (60, GALLERY), (QUERIES, GALLERY)),
     "rerank": lambda: _array_forms(reranking, *2 * ((QUERIES // 4, GALLERY // 4),)),

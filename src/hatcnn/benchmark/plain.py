@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,8 @@ from hatcnn.images import MEAN, STD
 from hatcnn.inference.backends import Floats, Pixels
 from hatcnn.models.build import ModelConfig
 from hatcnn.models.embedding import identity_vector
+from hatcnn.training.losses import losses
+from hatcnn.training.recipe import Recipe
 
 
 def source_tree() -> Path | None:
@@ -49,6 +52,27 @@ class PlainBackend:
         normalised = ((images / np.float32(255)) - mean) / std
         output = self.network(torch.from_numpy(normalised.transpose(0, 3, 1, 2).copy()))
         return identity_vector(output).numpy(), output.attribute_logits.numpy()
+
+
+def plain_training_step(recipe: Recipe, batch_size: int) -> Callable[[], int]:
+    """One step in float32 with the settings that everything comes with."""
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = oracle("network").build_plain(recipe.model).to(device).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    images = torch.randn(batch_size, 3, recipe.model.height, recipe.model.width, device=device)
+    classes = (torch.arange(batch_size, device=device) // 4) % recipe.model.num_identities
+    labels = torch.randint(0, 2, (batch_size, 26), device=device)
+
+    def step() -> int:
+        terms = losses(network(images), classes, labels, recipe.loss, recipe.model.colours)
+        terms["total"].backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        float(terms["total"].detach())
+        return batch_size
+
+    return step
 
 
 def plain_ranking(query: Features, gallery: Features) -> float:

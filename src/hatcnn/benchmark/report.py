@@ -29,7 +29,7 @@ class Row:
         p50_ms, p99_ms: duration of a portion.
         peak_gb: largest resident size of its process.
         start_seconds: until the first portion was done.
-        gflops: arithmetic of the plain network at this rate, GFLOP/s; none where not counted.
+        gflops: arithmetic at this rate, GFLOP/s; none where not counted.
         ceiling: that as a share of what the machine's products and convolutions reach.
         flops_per_byte: arithmetic over memory traffic, operation by operation; none likewise.
     """
@@ -104,18 +104,17 @@ def rows_of(
         unit: what its portions count.
         measured: its forms.
         ceilings: of the machine.
-        traffic: per unit, of the ``"plain"`` form and of ``"ours"``; may be empty. Arithmetic is
-            always the plain form's: ours does less of it, and should not look slower for that.
+        traffic: per unit, of the ``"plain"`` form and of ``"ours"``; may be empty.
     """
     plain = [m.rate for m in measured if m.form.plain]
     rows = []
     for m in measured:
         gflops = ceiling = intensity = None
-        if traffic:
-            gflops = m.rate * traffic["plain"].flops / 1e9
+        if traffic and m.form.counted:
+            form = traffic["plain" if m.form.plain else "ours"]
+            gflops = m.rate * form.flops / 1e9
             ceiling = gflops / ceilings.compute(m.form.precision)
-            moved = traffic["plain" if m.form.plain else "ours"].bytes
-            intensity = traffic["plain"].flops / moved
+            intensity = form.flops / form.bytes
         rows.append(
             Row(
                 job=job,

@@ -33,6 +33,7 @@ class Form:
         arguments: of `prepare`.
         plain: whether ours are compared with it.
         precision: arithmetic, for the ceiling it is held against.
+        counted: whether it computes all of what the job's arithmetic was counted on.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Form:
     arguments: tuple[Any, ...] = ()
     plain: bool = False
     precision: str = "fp32"
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

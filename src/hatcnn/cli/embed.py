@@ -29,6 +29,8 @@ class EmbedOptions:
     """What runs the network; auto is torch on a GPU, else OpenVINO where it is installed."""
     precision: Precision = "auto"
     """Arithmetic of the network; auto is bfloat16 where the hardware has it."""
+    predict_attributes: bool = True
+    """Predict attributes too; without them it is nearly twice as fast."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
     json: Path | None = None
@@ -39,7 +41,12 @@ def main(arguments: list[str]) -> None:
     """Embed the pictures that the first arguments name."""
     options = tyro.cli(EmbedOptions, prog="hatcnn embed", args=arguments)
     paths = [found for path in options.images for found in _pictures(path)]
-    embedder = Embedder.load(options.model, backend=options.backend, precision=options.precision)
+    embedder = Embedder.load(
+        options.model,
+        backend=options.backend,
+        precision=options.precision,
+        attributes=options.predict_attributes,
+    )
     people = embedder.embed(paths, strict=options.strict)
     try:
         people.save(options.out)

@@ -36,8 +36,8 @@ class Embeddings:
 
     Attributes:
         vectors: (n, d) float32 of length 1: the inner product of two is their similarity.
-        attributes: (n, 26) float32 probabilities in `hatcnn.attributes`' order; none for a
-            network without attributes.
+        attributes: (n, 26) float32 probabilities in `hatcnn.attributes`' order; none where there
+            are none to say.
         names: of the pictures, n of them.
         skipped: (name, reason) of the pictures that could not be read.
     """
@@ -78,6 +78,7 @@ class Embedder:
         *,
         backend: BackendName = "auto",
         precision: Precision = "auto",
+        attributes: bool = True,
     ) -> Embedder:
         """Read a model folder, such as ``RUN/model``; see `load_backend`.
 
@@ -85,7 +86,9 @@ class Embedder:
             CheckpointError: when it is missing or broken.
             ConfigError: when the back end is not installed.
         """
-        return cls(load_backend(folder, backend=backend, precision=precision))
+        return cls(
+            load_backend(folder, backend=backend, precision=precision, attributes=attributes)
+        )
 
     def embed(self, paths: Iterable[str | Path], *, strict: bool = False) -> Embeddings:
         """Embed picture files.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ class OpenVINOBackend:
     """Runs a network by OpenVINO on the CPU.
 
     Args:
-        network: in evaluation mode.
+        network: from `build_model`.
         config: it was built from.
         precision: ``"auto"`` is bfloat16 where the CPU has instructions for it.
         threads: at most so many; 0 takes all cores.
+        attributes: whether attributes are wanted.
     """
 
     def __init__(
@@ -34,13 +36,16 @@ class OpenVINOBackend:
         precision: Precision = "auto",
         *,
         threads: int = 0,
+        attributes: bool = True,
     ) -> None:
-        self.config = config
+        self.config = config if attributes else replace(config, attributes="none")
         self._core = core = openvino.Core()
         if precision == "auto":
             capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if capable else "fp32"
-        self._model = _convert(InferenceGraph(network, config).eval(), config)
+        self._model = _convert(
+            InferenceGraph(network, config, attributes=attributes).eval(), config
+        )
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",

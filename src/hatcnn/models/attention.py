@@ -79,7 +79,7 @@ class SoftAttention(nn.Module):
     def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
         """(N, c, h, w) and its global average (N, c) to weights (N, c, h, w)."""
         spatial = self.spatial(x)
-        if self.blend.norm.training:
+        if self.blend.normalises:
             channel = F.linear(self.channel(pooled), self.blend.conv.weight.flatten(1))
             channel, shift = self._normalise(spatial, channel)
         else:
@@ -91,6 +91,7 @@ class SoftAttention(nn.Module):
     def _normalise(self, spatial: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
         """Batch norm of the product, as a factor of `channel` (N, c) and a shift (c,)."""
         norm, bias = self.blend.norm, self.blend.conv.bias
+        assert norm is not None
         precise = torch.promote_types(spatial.dtype, torch.float32)
         positions, channel = spatial.flatten(1).to(precise), channel.to(precise)
         spread, level = torch.var_mean(positions, dim=1, keepdim=True, correction=0)

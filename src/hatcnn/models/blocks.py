@@ -18,6 +18,7 @@ dimension, each normalised by its own statistics in training: the four regions o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,13 @@ from hatcnn.models.normalisation import batch_norm_relu, fold
 
 
 class ConvBlock(nn.Module):
-    """Convolution with bias, batch norm and, unless told otherwise, ReLU."""
+    """Convolution with bias, batch norm and, unless told otherwise, ReLU.
+
+    Attributes:
+        norm: none once `folded` has put it into the convolution.
+    """
+
+    norm: nn.BatchNorm2d | None
 
     def __init__(
         self,
@@ -50,9 +57,14 @@ class ConvBlock(nn.Module):
         (convolved,) = convolve(x, (self,))
         return self.activate(convolved, groups)
 
+    @property
+    def normalises(self) -> bool:
+        """Whether the batch's own statistics are used, as in training."""
+        return self.norm is not None and self.norm.training
+
     def activate(self, convolved: Tensor, groups: int = 1) -> Tensor:
         """What follows the convolution; (N, out, h', w') from `convolve` to the same shape."""
-        if self.norm.training:
+        if self.norm is not None and self.norm.training:
             return batch_norm_relu(convolved, self.norm, self.conv.bias, self.relu, groups)
         return torch.relu(convolved) if self.relu else convolved
 
@@ -74,7 +86,7 @@ def convolve(
     Returns:
         The blocks' outputs, that of `averaged` last, ready for `ConvBlock.activate`.
     """
-    if not blocks[0].norm.training:
+    if not blocks[0].normalises:
         outputs = [_convolve_folded(x, block) for block in blocks]
         if averaged:
             outputs.append(_convolve_folded(F.avg_pool2d(x, 3, 1, 1), averaged))
@@ -89,6 +101,19 @@ def convolve(
     if averaged:
         outputs[-1] = F.avg_pool2d(outputs[-1], 3, 1, 1)
     return tuple(outputs)
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy for inference whose convolutions have taken in their batch norms."""
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            weight, bias = fold(block.conv, block.norm)
+            layout = torch.channels_last
+            block.conv.weight = nn.Parameter(weight.contiguous(memory_format=layout), False)
+            block.conv.bias = nn.Parameter(bias, False)
+            block.norm = None
+    return network
 
 
 def _convolve_folded(x: Tensor, block: ConvBlock) -> Tensor:

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """Weight (out, in, k, k) and bias (out,) of a convolution and the batch norm after it in one.
 
     By running statistics, batch norm is one more factor and one more summand.
     """
     assert conv.bias is not None
+    if norm is None:
+        return conv.weight, conv.bias
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
