@@ -125,3 +125,14 @@ def test_a_checkpoint_of_another_shape_is_named(tmp_path):
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"is \(3, 3, 1, 1\), expected \(16, 32, 1, 1\)"):
         convert_checkpoint(tmp_path / "other.pth")
+
+
+def test_a_model_that_comes_with_the_package_is_found_by_its_name(folder, monkeypatch):
+    monkeypatch.setattr("hatcnn.models.checkpoint.SHIPPED", folder.parent)
+    by_name, config = load_model("m")
+    assert config == load_model(folder)[1]
+    assert torch.equal(
+        by_name.identity.stem.conv.weight, load_model(folder)[0].identity.stem.conv.weight
+    )
+    with pytest.raises(CheckpointError, match="or one of: m"):
+        load_model("n")

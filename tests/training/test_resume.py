@@ -194,3 +194,18 @@ def test_unlabelled_identities_train_too(tmp_path):
     run = trainer(tmp_path / "run", replace(TINY, epochs=1, evaluate_every=0), data)
     assert run.fit()
     assert metrics(tmp_path / "run")[0]["loss/attributes"] == 0
+
+
+def test_training_starts_from_weights_with_fresh_classifiers(uninterrupted, tmp_path):
+    out, run = uninterrupted
+    recipe = replace(TINY, start_from=str(out / "model"), seed=TINY.seed + 1)
+    network = trainer(tmp_path / "run", recipe).network.state_dict()
+    given = run.average.network.state_dict()
+    for name, tensor in network.items():
+        if "num_batches" not in name:
+            assert torch.equal(tensor, given[name]) == (
+                "classifier." not in name or "attributes" in name
+            ), name
+    other = replace(recipe, model=replace(TINY.model, feature_dim=32))
+    with pytest.raises(CheckpointError, match="do not fit"):
+        trainer(tmp_path / "other", other)

@@ -114,7 +114,9 @@ def rows_of(
             form = traffic["plain" if m.form.plain else "ours"]
             gflops = m.rate * form.flops / 1e9
             ceiling = gflops / ceilings.compute(m.form.precision)
-            intensity = form.flops / form.bytes
+            if m.form.plain or m.form.precision == "bf16":
+                # What was counted; the same in another precision moves other numbers of bytes.
+                intensity = form.flops / form.bytes
         rows.append(
             Row(
                 job=job,

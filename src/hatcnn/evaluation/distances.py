@@ -15,7 +15,9 @@ Distance = Literal["euclidean", "cosine", "manhattan", "chebyshev"]
 Blocks = Iterator[tuple[slice, Floats]]
 """(rows of the query, their distances to the whole gallery), in order of the queries."""
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20
+_MIN_ROWS = 64
+"""Products of fewer rows would read the gallery more often than they compute."""
 
 
 def distance_blocks(query: Floats, gallery: Floats, distance: Distance = "euclidean") -> Blocks:
@@ -38,7 +40,7 @@ def distance_blocks(query: Floats, gallery: Floats, distance: Distance = "euclid
     _check(query, gallery)
     if distance == "cosine":
         query, gallery = _unit(query), _unit(gallery)
-    rows = max(1, _BLOCK_BYTES // (4 * max(1, len(gallery))))
+    rows = max(_MIN_ROWS, _BLOCK_BYTES // (4 * max(1, len(gallery))))
     squares = np.einsum("gd,gd->g", gallery, gallery)
     for start in range(0, len(query), rows):
         block = slice(start, min(start + rows, len(query)))

@@ -22,8 +22,11 @@ from hatcnn.models.build import ModelConfig, build_model
 from hatcnn.models.hacnn import HACNN
 from hatcnn.models.hatcnn import HATCNN
 
+SHIPPED = Path(__file__).parents[1] / "weights"
+"""Model folders that come with the package."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CLASSIFIERS = "_head.classifier."
 
 
 def save_model(
@@ -46,7 +49,7 @@ def save_model(
     folder = Path(folder)
     if not classifiers:
         config = replace(config, num_identities=0)
-        state = {k: v for k, v in state.items() if "_head.classifier." not in k}
+        state = {k: v for k, v in state.items() if CLASSIFIERS not in k}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
@@ -57,13 +60,14 @@ def save_model(
 def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
     """Read a model folder; the network comes in evaluation mode, on the CPU, in float32.
 
+    Args:
+        folder: a model folder, or the name of a model that comes with the package.
+
     Raises:
         CheckpointError: when the folder or one of its files is missing, broken or of another
             shape than its config says.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"no model folder at {folder}: pass a folder with {CONFIG}")
+    folder = find_model(folder)
     config = _read_config(folder / CONFIG)
     model = build_model(config)
     try:
@@ -74,6 +78,38 @@ def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
         raise CheckpointError(f"{folder / WEIGHTS} is broken ({error}): copy it anew") from None
     load_state(model, {k: v.float() for k, v in state.items()}, source=str(folder))
     return model.eval(), config
+
+
+def load_weights_into(network: torch.nn.Module, folder: str | Path) -> None:
+    """Start a network from a model folder's weights, all but those of identity classifiers.
+
+    Raises:
+        CheckpointError: when the folder holds another network.
+    """
+    source, _ = load_model(folder)
+    state = source.state_dict()
+    own = network.state_dict()
+    load_state(
+        network,
+        {**{k: v for k, v in own.items() if CLASSIFIERS in k}, **state},
+        source=str(folder),
+    )
+
+
+def find_model(name: str | Path) -> Path:
+    """A model folder by its path or, where the package brings it, by its name.
+
+    Raises:
+        CheckpointError: when there is neither.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()) if SHIPPED.is_dir() else []
+    if str(name) in shipped:
+        return SHIPPED / name
+    known = f", or one of: {', '.join(shipped)}" if shipped else ""
+    raise CheckpointError(f"no model folder at {folder}: pass a folder with {CONFIG}{known}")
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -90,6 +90,9 @@ class Recipe:
     """What is minimised."""
     optimiser: Optimiser = field(default_factory=Optimiser)
     """How."""
+    start_from: str = ""
+    """Model folder, or name of a model that comes with the package, whose weights training starts
+    from; the identity classifiers start fresh. Empty starts from random weights."""
     averaging: float = 0.0
     """Decay of the moving average of the weights that is evaluated and saved; 0 keeps none."""
     freeze_batch_norm: bool = False

@@ -22,7 +22,7 @@ from hatcnn.evaluation import evaluate
 from hatcnn.inference.backends import TorchBackend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
-from hatcnn.models.checkpoint import load_state, save_model
+from hatcnn.models.checkpoint import load_state, load_weights_into, save_model
 from hatcnn.progress import progress
 from hatcnn.training.averaging import WeightAverage
 from hatcnn.training.batches import Batches
@@ -68,7 +68,10 @@ class Trainer:
         self.sums: dict[str, Tensor] = {}
 
         torch.manual_seed(recipe.seed)
-        self.network = build_model(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = build_model(recipe.model)
+        if recipe.start_from:
+            load_weights_into(self.network, recipe.start_from)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.SGD(
             self.network.parameters(),
             lr=recipe.optimiser.lr,
