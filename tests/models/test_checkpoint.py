@@ -136,3 +136,19 @@ def test_a_model_that_comes_with_the_package_is_found_by_its_name(folder, monkey
     )
     with pytest.raises(CheckpointError, match="or one of: m"):
         load_model("n")
+
+
+def test_half_precision_weights_stay_close_and_statistics_exact(folder, tmp_path):
+    network, config = load_model(folder)
+    for name, buffer in network.named_buffers():
+        if "running_var" in name:
+            buffer.fill_(1e-7)
+    save_model(tmp_path / "half", config, network.state_dict(), card="", half=True)
+    sizes = [(f / "model.safetensors").stat().st_size for f in (tmp_path / "half", folder)]
+    assert sizes[0] < 0.7 * sizes[1]
+    loaded = load_model(tmp_path / "half")[0].state_dict()
+    for name, tensor in network.state_dict().items():
+        if tensor.ndim > 1:
+            torch.testing.assert_close(loaded[name], tensor, rtol=1e-3, atol=1e-6)
+        elif "num_batches" not in name:
+            assert torch.equal(loaded[name], tensor)

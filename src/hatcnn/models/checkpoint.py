@@ -36,6 +36,7 @@ def save_model(
     *,
     card: str,
     classifiers: bool = False,
+    half: bool = False,
 ) -> None:
     """Write a model folder; each file is written beside and renamed.
 
@@ -45,12 +46,16 @@ def save_model(
         state: its state dict.
         card: text of ``README.md``.
         classifiers: keep the identity classifiers, which only training needs.
+        half: store weights of two and more dimensions as float16, for half the size. Statistics
+            and biases stay: small variances would not survive.
     """
     folder = Path(folder)
     if not classifiers:
         config = replace(config, num_identities=0)
         state = {k: v for k, v in state.items() if CLASSIFIERS not in k}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
+    if half:
+        tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
     write_text(folder / "README.md", card)
