@@ -2,8 +2,8 @@
 
     python benchmarks/ship_weights.py RUN --data ROOT [--name hatcnn-plus]
 
-The card's numbers are those of the weights as they are shipped, measured here. `hatcnn evaluate NAME
---data ROOT` prints them again.
+The card's numbers are those of the weights as they are shipped, measured here.
+`hatcnn evaluate NAME --data ROOT` prints them again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.checkpoint import SHIPPED, load_model, save_model
 
+CARD = Path(__file__).with_name("model_card.md")
 RESULTS = Path(__file__).parent / "results" / "market1501"
 
 
@@ -78,83 +79,36 @@ def card(
         f"| {ranked} | " + " | ".join(f"{r[k]:.1f}" for k in _SCORES) + " |"
         for ranked, r in report["rankings"].items()
     )
-    attributes = report["attributes"]
     cameras = sorted(report["by_camera"], key=lambda group: group["mAP"])
     people = sorted(
         (g for g in report["by_attribute"] if g["identities"] >= 20), key=lambda group: group["mAP"]
     )
-    return f"""---
-license: other
-license_name: research-only
-library_name: hatcnn
-tags: [person-re-identification, attributes, market-1501]
----
-
-# {name}
-
-Finds the same person across cameras and says what the person wears: HAT-CNN (4.12 million parameters at test
-time) for pictures of {recipe["model"]["height"]} x {recipe["model"]["width"]} pixels, trained from scratch. {note}
-
-```console
-$ hatcnn embed crops/ --model {name} --out people.npz
-$ hatcnn evaluate {name} --data ROOT
-```
-
-## Data and terms
-
-Trained on the 12,936 training pictures of Market-1501 (751 people, six cameras on one campus in one summer) and
-their attribute labels, and on nothing else. **The data set is for research only, and so are these weights.**
-
-## Training
-
-Recipe `{recipe["name"]}`, {len(epochs)} epochs, seed {recipe["seed"]}, {recipe["precision"]}, {hours:.1f} hours of
-steps on two CPU cores. One run: how much the numbers move from seed to seed is not known.
-
-## Results
-
-Market-1501, single query, no re-ranking, no averaging over flips, in per cent; the weights as shipped.
-
-| ranked by | Rank-1 | Rank-5 | Rank-10 | mAP | mINP |
-| --- | --- | --- | --- | --- | --- |
-{rankings}
-
-Attributes, mean over those that the test labels define: {_means(attributes)}.
-
-### By camera pair, identity
-
-Hardest and easiest; `hatcnn evaluate` prints all.
-
-{_groups(cameras, "query, gallery camera")}
-
-### By what the person wears, identity
-
-Groups of at least 20 people, hardest and easiest.
-
-{_groups(people, "group")}
-
-## Known failures
-
-- It has seen one place, one season and light clothing. Elsewhere it is worse; measure before you rely on it.
-- Two people dressed alike are taken for one another, and one person who changes clothes for two.
-- Rare attributes are rarely predicted: see F1 beside accuracy in `hatcnn evaluate`.
-- Labels are by person, not by picture: a backpack counts when it cannot be seen.
-
-## Use
-
-Read `docs/responsible-use.md`. Do not use this model to follow, sort or judge people without their knowledge and
-a legal basis; it is wrong often, and not equally often for everyone.
-"""
+    return CARD.read_text().format(
+        name=name,
+        note=note,
+        height=recipe["model"]["height"],
+        width=recipe["model"]["width"],
+        recipe=recipe["name"],
+        epochs=len(epochs),
+        seed=recipe["seed"],
+        precision=recipe["precision"],
+        hours=hours,
+        rankings=rankings,
+        attributes=_means(report["attributes"]["means"]),
+        cameras=_groups(cameras, "query, gallery camera"),
+        people=_groups(people, "group"),
+    )
 
 
 _SCORES = ("rank_1", "rank_5", "rank_10", "mAP", "mINP")
 
 
-def _means(attributes: dict[str, Any]) -> str:
-    means = attributes["mean"]
+def _means(means: dict[str, Any]) -> str:
+    percent = {name: f"{100 * score['mean']:.1f}" for name, score in means.items()}
     return (
-        f"accuracy {means['accuracy']:.1f} (always guessing the commoner label: "
-        f"{means['majority']:.1f}), balanced accuracy {means['balanced_accuracy']:.1f}, "
-        f"F1 {means['f1']:.1f}, average precision {means['average_precision']:.1f}"
+        f"accuracy {percent['accuracy']} (always guessing the commoner label: "
+        f"{percent['majority']}), balanced accuracy {percent['balanced_accuracy']}, "
+        f"F1 {percent['f1']}, average precision {percent['average_precision']}"
     )
 
 
