@@ -83,6 +83,8 @@ def smoke() -> Recipe:
             stem_channels=16,
             feature_dim=128,
             attribute_dim=64,
+            # Few people and few steps: here the neck helps.
+            bn_neck=True,
         ),
         sampling=Sampling(batch_size=32, pictures_per_identity=4),
         augmentation=Augmentation(flip=0.5, shift=(6, 4), erase=0.3),
