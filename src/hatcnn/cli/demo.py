@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     before = evaluate(query, gallery, groups=False)
 
     train(TrainOptions(data=_DATA, out=run, recipe=recipe))
-    trained = load_backend(run / "model")
+    trained = load_backend(run / "model", precision="fp32")
     query, gallery = (extract(trained, p) for p in packed)
     after = evaluate(query, gallery, groups=False)
 
