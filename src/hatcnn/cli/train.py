@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from hatcnn.datasets import open_dataset
+from hatcnn.datasets import hold_out, open_dataset
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
 from hatcnn.training.data import load_training_data
@@ -32,6 +32,8 @@ class TrainOptions:
     """Market-1501's market_attribute.mat, where it does not lie beside the pictures."""
     pattern: str | None = None
     """Regular expression for file names, with groups pid and camid."""
+    hold_out: int = 0
+    """Keep so many training identities back and evaluate on them instead of the test set."""
     resume: bool = False
     """Go on from the run folder's checkpoint, if it has one."""
     max_minutes: float | None = None
@@ -73,6 +75,8 @@ def train(options: TrainOptions) -> None:
             f"{options.out} already holds a run: add --resume, or name another folder"
         )
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
+    if options.hold_out:
+        dataset = hold_out(dataset, options.hold_out)
     data = load_training_data(dataset, options.recipe.model)
     recipe = with_identities(options.recipe, data.num_identities)
     fabric = make_fabric(

@@ -1,5 +1,6 @@
 """Who is in which picture: Market-1501, pictures of your own, synthetic people."""
 
+from hatcnn.datasets.holdout import hold_out
 from hatcnn.datasets.opening import open_dataset
 from hatcnn.datasets.pack import PackedSplit, pack
 from hatcnn.datasets.samples import DISTRACTOR, Dataset, Sample, Split, Store
@@ -11,6 +12,7 @@ __all__ = [
     "Sample",
     "Split",
     "Store",
+    "hold_out",
     "open_dataset",
     "pack",
 ]

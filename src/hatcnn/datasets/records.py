@@ -106,20 +106,27 @@ def _with_splits(records: list[Record]) -> list[Record]:
         order = np.random.default_rng(0).permutation(len(identities))
         training = {identities[i] for i in order[: (len(identities) + 1) // 2]}
         records = [replace(r, split="train" if r.identity in training else "test") for r in records]
-    queries = _queries(r for r in records if r.split == "test")
+    queries = choose_queries((r.path, r.identity, r.camera) for r in records if r.split == "test")
     return [
         replace(r, split="query" if r.path in queries else "gallery") if r.split == "test" else r
         for r in records
     ]
 
 
-def _queries(records: Iterable[Record]) -> set[str]:
-    """Paths of the test pictures that become queries; records come sorted by path."""
+def choose_queries(pictures: Iterable[tuple[str, str, str | None]]) -> set[str]:
+    """Which test pictures become queries: each has a match by another camera in the rest.
+
+    Args:
+        pictures: (path, identity, camera), sorted by path; without a camera a picture counts as
+            taken by one of its own.
+
+    Returns:
+        Paths.
+    """
     seen: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        if record.identity not in _DISTRACTORS:
-            camera = record.path if record.camera is None else record.camera
-            seen[record.identity][camera].append(record.path)
+    for path, identity, camera in pictures:
+        if identity not in _DISTRACTORS:
+            seen[identity][path if camera is None else camera].append(path)
     queries: set[str] = set()
     for cameras in seen.values():
         if len(cameras) < 2:
