@@ -24,40 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from hatcnn.evaluation import Features, distance_blocks, rank, reranked_blocks
+from hatcnn.benchmark.arrays import GALLERY, QUERIES, crowd, plain_ranking
+from hatcnn.evaluation import distance_blocks, rank, reranked_blocks
 from hatcnn.files import write_json
 
-QUERIES, GALLERY, DIMENSIONS, IDENTITIES, CAMERAS = 3_368, 15_913, 1_050, 751, 6
 PLAIN_QUERIES = 60
 
 
-def crowd(count: int, lowest_pid: int, random: np.random.Generator) -> Features:
-    vectors = random.standard_normal((count, DIMENSIONS), dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Features(
-        vectors,
-        random.integers(lowest_pid, IDENTITIES, count),
-        random.integers(1, CAMERAS + 1, count),
-        np.arange(count).astype(np.str_),
-    )
-
-
-def plain_map(query: Features, gallery: Features) -> float:
-    """Mean average precision, one query after the other."""
-    precisions = []
-    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
-        order = np.argsort(((gallery.vectors - vector) ** 2).sum(axis=1), kind="stable")
-        keep = ~((gallery.pids[order] == pid) & (gallery.camids[order] == camid))
-        match = (gallery.pids[order] == pid)[keep]
-        if match.any():
-            found = match.cumsum()
-            precisions.append((found / np.arange(1, len(match) + 1))[match].mean())
-    return float(np.mean(precisions))
-
-
 def measure(factor: int, *, rerank: bool) -> dict[str, Any]:
-    random = np.random.default_rng(0)
-    query, gallery = crowd(QUERIES, 1, random), crowd(GALLERY * factor, 0, random)
+    query, gallery = crowd(QUERIES, GALLERY * factor)
     start = time.perf_counter()
     blocks = reranked_blocks if rerank else distance_blocks
     ranking = rank(blocks(query.vectors, gallery.vectors), query, gallery)
@@ -73,7 +48,7 @@ def measure(factor: int, *, rerank: bool) -> dict[str, Any]:
     if not rerank:
         some = query.take(np.arange(PLAIN_QUERIES))
         start = time.perf_counter()
-        expected = plain_map(some, gallery)
+        expected = plain_ranking(some, gallery)
         plain_seconds = (time.perf_counter() - start) * QUERIES / PLAIN_QUERIES
         ours = rank(distance_blocks(some.vectors, gallery.vectors), some, gallery).mAP
         assert abs(ours - expected) < 1e-6, "the plain version disagrees"
@@ -107,7 +82,6 @@ def main() -> None:
                 "numpy": np.__version__,
                 "seed": 0,
                 "queries": QUERIES,
-                "dimensions": DIMENSIONS,
                 "rows": rows,
             },
         )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hatcnn.benchmark.plain import plain_ranking, plain_reranking
+from hatcnn.benchmark.arrays import plain_ranking, plain_reranking
 from hatcnn.benchmark.traffic import count_traffic
 from hatcnn.benchmark.workers import Form, run_in_turn
 from hatcnn.errors import HatcnnError

@@ -14,18 +14,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from hatcnn.benchmark.ceilings import synchronise
-from hatcnn.benchmark.plain import (
-    PlainBackend,
+from hatcnn.benchmark.arrays import (
+    GALLERY,
+    IDENTITIES,
+    QUERIES,
+    crowd,
     plain_ranking,
     plain_reranking,
     plain_search,
-    plain_training_step,
-    source_tree,
 )
+from hatcnn.benchmark.ceilings import synchronise
+from hatcnn.benchmark.plain import PlainBackend, plain_training_step, source_tree
 from hatcnn.benchmark.workers import Form, Work
 from hatcnn.devices import make_fabric
-from hatcnn.evaluation import Features, distance_blocks, rank, reranked_blocks, top_k
+from hatcnn.evaluation import distance_blocks, rank, reranked_blocks, top_k
 from hatcnn.inference.backends import Backend, Pixels, TorchBackend
 from hatcnn.inference.embedder import Embedder
 from hatcnn.models.build import ModelConfig, build_model
@@ -36,9 +38,6 @@ from hatcnn.training.recipes import recipe_named
 
 Job = Literal["train", "embed", "latency", "files", "evaluate", "rerank", "search"]
 Network = Literal["torch", "openvino", "openvino without attributes"]
-
-IDENTITIES = 751
-QUERIES, GALLERY, DIMENSIONS, CAMERAS = 3_368, 15_913, 1_050, 6
 
 
 def forms(job: Job) -> list[Form]:
@@ -130,7 +129,7 @@ def files_to_file(config: ModelConfig, count: int, network: Network | None) -> W
 
 def ranking(queries: int, gallery: int, *, plain: bool) -> Work:
     """Distances, ranks and scores of random vectors."""
-    query, others = _crowd(queries, gallery)
+    query, others = crowd(queries, gallery)
 
     def work() -> int:
         if plain:
@@ -144,7 +143,7 @@ def ranking(queries: int, gallery: int, *, plain: bool) -> Work:
 
 def reranking(queries: int, gallery: int, *, plain: bool) -> Work:
     """k-reciprocal re-ranking of random vectors."""
-    query, others = _crowd(queries, gallery)
+    query, others = crowd(queries, gallery)
 
     def work() -> int:
         if plain:
@@ -159,7 +158,7 @@ def reranking(queries: int, gallery: int, *, plain: bool) -> Work:
 
 def searching(queries: int, gallery: int, *, plain: bool) -> Work:
     """The ten nearest of the gallery for each query, by the protocol's camera rule."""
-    query, others = _crowd(queries, gallery)
+    query, others = crowd(queries, gallery)
 
     def work() -> int:
         if plain:
@@ -187,19 +186,6 @@ def _backend(config: ModelConfig, network: Network | None) -> Backend:
 def _pixels(count: int, config: ModelConfig) -> Pixels:
     random = np.random.default_rng(0)
     return random.integers(0, 255, (count, config.height, config.width, 3), np.uint8)
-
-
-def _crowd(queries: int, gallery: int) -> tuple[Features, Features]:
-    random = np.random.default_rng(0)
-
-    def some(count: int, lowest_pid: int) -> Features:
-        vectors = random.standard_normal((count, DIMENSIONS), dtype=np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        pids = random.integers(lowest_pid, IDENTITIES, count)
-        camids = random.integers(1, CAMERAS + 1, count)
-        return Features(vectors, pids, camids, np.arange(count).astype(np.str_))
-
-    return some(queries, 1), some(gallery, 0)
 
 
 def _training_forms() -> list[Form]:

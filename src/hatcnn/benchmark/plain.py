@@ -1,6 +1,6 @@
-"""Plain forms: what a first script would do, correct and unhurried.
+"""The plain network, trained and run as a first script would.
 
-The plain network is an oracle of the tests and only there in a source tree.
+It is an oracle of the tests and only there in a source tree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import hatcnn
-from hatcnn.evaluation import Features
 from hatcnn.images import MEAN, STD
 from hatcnn.inference.backends import Floats, Pixels
 from hatcnn.models.build import ModelConfig
@@ -73,57 +72,3 @@ def plain_training_step(recipe: Recipe, batch_size: int) -> Callable[[], int]:
         return batch_size
 
     return step
-
-
-def plain_ranking(query: Features, gallery: Features) -> float:
-    """Mean average precision, one query after the other."""
-    precisions = []
-    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
-        order = np.argsort(((gallery.vectors - vector) ** 2).sum(axis=1), kind="stable")
-        keep = ~((gallery.pids[order] == pid) & (gallery.camids[order] == camid))
-        match = (gallery.pids[order] == pid)[keep]
-        if match.any():
-            found = match.cumsum()
-            precisions.append((found / np.arange(1, len(match) + 1))[match].mean())
-    return float(np.mean(precisions))
-
-
-def plain_search(query: Features, gallery: Features, k: int) -> None:
-    """The k nearest, one query after the other."""
-    for vector, pid, camid in zip(query.vectors, query.pids, query.camids, strict=True):
-        distances = ((gallery.vectors - vector) ** 2).sum(axis=1)
-        distances[(gallery.pids == pid) & (gallery.camids == camid)] = np.inf
-        np.argsort(distances)[:k]
-
-
-def plain_reranking(
-    query: Floats, gallery: Floats, k1: int = 20, k2: int = 6, original: float = 0.3
-) -> Floats:
-    """k-reciprocal re-ranking on dense matrices, one picture after the other."""
-    everyone = np.concatenate((query, gallery))
-    squares = (everyone**2).sum(axis=1)
-    distance = squares[:, None] + squares - 2 * everyone @ everyone.T
-    distance /= distance.max(axis=1, keepdims=True)
-    order = np.argsort(distance, axis=1)
-    weights = np.zeros_like(distance)
-
-    def reciprocal(i: int, k: int) -> set[int]:
-        return {int(j) for j in order[i, : k + 1] if i in order[j, : k + 1]}
-
-    for i in range(len(everyone)):
-        own = reciprocal(i, k1)
-        expanded = set(own)
-        for candidate in own:
-            theirs = reciprocal(candidate, round(k1 / 2))
-            if len(theirs & own) > 2 / 3 * len(theirs):
-                expanded |= theirs
-        members = sorted(expanded)
-        weights[i, members] = np.exp(-distance[i, members])
-        weights[i] /= weights[i].sum()
-    weights = np.stack([weights[near[:k2]].mean(axis=0) for near in order])
-    result = np.empty((len(query), len(gallery)), np.float32)
-    for i in range(len(query)):
-        shared = np.minimum(weights[i], weights[len(query) :]).sum(axis=1)
-        jaccard = 1 - shared / (2 - shared)
-        result[i] = (1 - original) * jaccard + original * distance[i, len(query) :]
-    return result
