@@ -181,3 +181,29 @@ def test_odd_but_good_pictures_are_read(capsys, tmp_path, model):
     report = json.loads(capsys.readouterr().out)
     assert report["skipped"] == []
     assert report["pictures"] == {"query": 2, "gallery": 4}
+
+
+def test_embed_writes_what_it_read_and_names_what_it_could_not(
+    capsys, monkeypatch, tmp_path, data, model
+):
+    (data / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    out = tmp_path / "people.npz"
+    try:
+        run(["embed", str(data), "--model", str(model), "--out", str(out), "--json", "-"])
+        report = json.loads(capsys.readouterr().out)
+        assert [row["name"] for row in report["skipped"]] == [str(data / "cut.jpg")]
+        with np.load(out) as saved:
+            assert len(saved["vectors"]) == len(saved["names"]) == report["pictures"] > 20
+            assert saved["names"].tolist() == sorted(saved["names"])
+            assert saved["attributes"].shape == (report["pictures"], 26)
+
+        def said(*arguments):
+            return fails(capsys, monkeypatch, "embed", *arguments, "--model", model)
+
+        assert "cut.jpg is damaged" in said(data, "--out", out, "--strict")
+        assert "no picture at" in said(tmp_path / "nowhere", "--out", out)
+        (tmp_path / "empty").mkdir()
+        assert "no pictures in" in said(tmp_path / "empty", "--out", out)
+        assert "it is a folder" in said(data, "--out", tmp_path)
+    finally:
+        (data / "cut.jpg").unlink()

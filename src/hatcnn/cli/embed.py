@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from hatcnn import images
-from hatcnn.cli.output import write_report
+from hatcnn.cli.output import check_writable, write_report
 from hatcnn.errors import ConfigError
 from hatcnn.inference.backends import BackendName, Precision
 from hatcnn.inference.embedder import Embedder
@@ -40,6 +40,8 @@ class EmbedOptions:
 def main(arguments: list[str]) -> None:
     """Embed the pictures that the first arguments name."""
     options = tyro.cli(EmbedOptions, prog="hatcnn embed", args=arguments)
+    # Before hours of work, not after.
+    check_writable(options.out)
     paths = [found for path in options.images for found in _pictures(path)]
     embedder = Embedder.load(
         options.model,

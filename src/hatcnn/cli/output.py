@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,15 @@ def write_report(report: dict[str, Any], target: Path | None) -> bool:
     except OSError as error:
         raise ConfigError(f"cannot write {target}: {error.strerror}") from None
     return False
+
+
+def check_writable(target: Path) -> None:
+    """Raise `ConfigError` when a file could not be written at `target`."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write {target}: {error.strerror}") from None
+    if target.is_dir():
+        raise ConfigError(f"cannot write {target}: it is a folder")
