@@ -1,5 +1,6 @@
-"""Where the tests find golden values."""
+"""Where the tests find golden values, and the source tree."""
 
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
