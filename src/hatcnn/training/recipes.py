@@ -46,8 +46,8 @@ def hatcnn_plus() -> Recipe:
     shift, flip and erasing; warm-up and cosine; a moving average of the weights; colours as one
     choice among several with "other"; regions sampled straight into their grid.
 
-    There is no batch-norm neck: with one, six epochs of a short schedule reached 26.2 mAP; without
-    one, a longer schedule stood at 32.1 after its first five (docs/results.md).
+    There is no batch-norm neck yet: whether it helps on Market-1501 is not settled
+    (docs/results.md).
     """
     return Recipe(
         name="hatcnn-plus",
