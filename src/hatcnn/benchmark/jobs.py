@@ -93,21 +93,23 @@ def embedding_batch(config: ModelConfig, batch_size: int, network: Network | Non
 
 def files_to_file(config: ModelConfig, count: int, network: Network | None) -> Work:
     """JPEG files to a file of embeddings."""
-    folder = Path(tempfile.mkdtemp(prefix="hatcnn-bench-"))
+    kept = tempfile.TemporaryDirectory(prefix="hatcnn-bench-")
+    folder = Path(kept.name)
     random = np.random.default_rng(0)
     paths = []
     for i in range(count):
-        # Smooth pictures, so that the files are as long as those of real crops.
+        # Smooth pictures: noise would make longer files than crops do.
         coarse = random.integers(0, 255, (16, 8, 3), np.uint8)
         paths.append(folder / f"{i:05d}.jpg")
         Image.fromarray(coarse).resize((64, 128), Image.Resampling.BICUBIC).save(paths[-1])
-    out = folder / "embeddings.npz"
+    # Naming the folder through `kept` keeps it as long as the work.
+    out = "embeddings.npz"
     backend = _backend(config, network)
     if network:
         embedder = Embedder(backend)
 
         def ours() -> int:
-            embedder.embed(paths).save(out)
+            embedder.embed(paths).save(Path(kept.name) / out)
             return count
 
         return ours
@@ -121,7 +123,7 @@ def files_to_file(config: ModelConfig, count: int, network: Network | None) -> W
                     size = (config.width, config.height)
                     pixels.append(np.asarray(picture.convert("RGB").resize(size)))
             vectors.append(backend(np.stack(pixels))[0])
-        np.savez(out, vectors=np.concatenate(vectors))
+        np.savez(Path(kept.name) / out, vectors=np.concatenate(vectors))
         return count
 
     return plain

@@ -16,7 +16,7 @@ from hatcnn.benchmark.plain import source_tree
 from hatcnn.benchmark.report import Report, Row, rows_of
 from hatcnn.benchmark.traffic import Traffic, count_traffic
 from hatcnn.benchmark.workers import run_in_turn
-from hatcnn.cli.output import write_report
+from hatcnn.cli.output import check_writable, write_report
 from hatcnn.cli.tables import console
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(BenchOptions, prog="hatcnn bench", args=arguments)
     if options.rounds < 1 or options.seconds <= 0:
         raise ConfigError("--rounds and --seconds must be positive")
+    if options.json and str(options.json) != "-":
+        check_writable(options.json)
     if not source_tree():
         print("plain forms are part of the source tree: only ours are measured", file=sys.stderr)
     device = make_fabric(devices=1).device

@@ -67,14 +67,14 @@ class InferenceGraph(nn.Module):
         if not attributes and isinstance(network, HATCNN):
             network = network.identity
         self.network = folded(network)
-        self.epsilon = config.norm_epsilon
+        self.epsilon, self.attributes = config.norm_epsilon, attributes
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(n, H, W, 3) uint8 to (n, 2 d) and, where there are attributes, (n, 26)."""
         output: Output = self.network(normalise(images))
         vectors = identity_vector(output, self.epsilon)
         logits = output.attribute_logits
-        return (vectors,) if logits is None else (vectors, logits.float())
+        return (vectors, logits.float()) if self.attributes and logits is not None else (vectors,)
 
 
 class TorchBackend:
