@@ -25,6 +25,7 @@ CONFIGS = {
     "plus": PLUS,
     "direct sampling": replace(NARROW, direct_sampling=True),
     "local joint": replace(NARROW, attributes="local-joint"),
+    "shared head": replace(NARROW, attributes="shared"),
     "odd grid": replace(NARROW, height=80, width=48),
 }
 FIELDS = ("global_feature", "local_feature", "attribute_logits", "global_metric", "local_metric")

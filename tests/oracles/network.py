@@ -165,6 +165,9 @@ class PlainHACNN(nn.Module):
         self.attribute_classifier = None
         if config.attributes.startswith("local"):
             self.attribute_classifier = nn.Linear(dim, NUM_ATTRIBUTES)
+        self.attribute_head = None
+        if config.attributes == "shared":
+            self.attribute_head = PlainAttributeHead(5 * widths[3], config.attribute_dim)
 
     def forward(self, images):
         x, local = self.stem(images), None
@@ -173,11 +176,15 @@ class PlainHACNN(nn.Module):
         feature, metric = self.global_head(x.mean(dim=(2, 3)))
         pooled = torch.cat([region.mean(dim=(2, 3)) for region in local], dim=1)
         local_feature, local_metric = self.local_head(pooled)
-        classifier = self.attribute_classifier
+        logits = None
+        if self.attribute_classifier:
+            logits = self.attribute_classifier(local_feature)
+        if self.attribute_head:
+            logits = self.attribute_head(torch.cat([x.mean(dim=(2, 3)), pooled], dim=1))
         return Output(
             feature,
             local_feature,
-            classifier(local_feature) if classifier else None,
+            logits,
             metric,
             local_metric,
             self.global_head.classify(feature) if self.training else None,
@@ -186,21 +193,28 @@ class PlainHACNN(nn.Module):
         )
 
 
-class AttributeNetwork(nn.Module):
-    def __init__(self, config):
+class PlainAttributeHead(nn.Module):
+    def __init__(self, i, width):
         super().__init__()
+        self.linear = nn.Linear(i, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.classifier = nn.Linear(width, NUM_ATTRIBUTES)
+
+    def forward(self, pooled):
+        return self.classifier(F.relu(self.norm(self.linear(pooled))))
+
+
+class AttributeNetwork(PlainAttributeHead):
+    def __init__(self, config):
         widths = (config.stem_channels, *config.channels)
+        super().__init__(widths[3], config.attribute_dim)
         blocks = [ConvBlock(3, widths[0], 3, 2, 1)]
         for i, c in pairwise(widths):
             blocks.append(nn.Sequential(inception_a(i, c), inception_b(c, c)))
         self.body = nn.Sequential(*blocks)
-        self.linear = nn.Linear(widths[3], config.attribute_dim)
-        self.norm = nn.BatchNorm1d(config.attribute_dim)
-        self.classifier = nn.Linear(config.attribute_dim, NUM_ATTRIBUTES)
 
     def forward(self, images):
-        pooled = self.body(images).mean(dim=(2, 3))
-        return self.classifier(F.relu(self.norm(self.linear(pooled))))
+        return super().forward(self.body(images).mean(dim=(2, 3)))
 
 
 class PlainHATCNN(nn.Module):

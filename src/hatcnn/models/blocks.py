@@ -192,6 +192,27 @@ class InceptionB(nn.Module):
         return torch.cat(outputs, dim=1)
 
 
+class AttributeHead(nn.Module):
+    """From pooled channels to attribute logits: linear, batch norm, ReLU, linear.
+
+    Args:
+        in_features: pooled channels.
+        width: length of the hidden vector.
+        num_attributes: outputs.
+    """
+
+    def __init__(self, in_features: int, width: int, num_attributes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.classifier = nn.Linear(width, num_attributes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(N, in) to logits (N, attributes)."""
+        logits: Tensor = self.classifier(torch.relu(self.norm(self.linear(pooled))))
+        return logits
+
+
 class FeatureHead(nn.Module):
     """From pooled channels to the vector that describes the person, and to identity logits.
 

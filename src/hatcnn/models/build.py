@@ -17,11 +17,11 @@ from hatcnn.models.attention import (
     HardAttention,
     SoftAttention,
 )
-from hatcnn.models.blocks import ConvBlock, FeatureHead, InceptionA, InceptionB
+from hatcnn.models.blocks import AttributeHead, ConvBlock, FeatureHead, InceptionA, InceptionB
 from hatcnn.models.hacnn import HACNN, Level, LocalStream
 from hatcnn.models.hatcnn import HATCNN, AttributeNetwork
 
-AttributeScheme = Literal["none", "separate", "local-joint", "local-only"]
+AttributeScheme = Literal["none", "separate", "shared", "local-joint", "local-only"]
 ColourModel = Literal["independent", "exclusive"]
 
 
@@ -36,7 +36,8 @@ class ModelConfig:
     """Identities of the classifiers, filled in from the data; 0 builds none (test time)."""
     attributes: AttributeScheme = "separate"
     """Who predicts attributes: nobody (HA-CNN), a network of its own (HAT-CNN), the local branch
-    beside identities (the paper's Figure 4), or the local branch instead of identities."""
+    beside identities (the paper's Figure 4), the local branch instead of identities, or (shared,
+    ours) a small head on what both branches pooled, which costs nothing."""
     height: int = 160
     """Height of the input, pixels."""
     width: int = 64
@@ -117,7 +118,14 @@ def _build_hacnn(config: ModelConfig) -> HACNN:
         levels,
         FeatureHead(last, dim, config.num_identities, bn_neck=config.bn_neck),
         FeatureHead(NUM_REGIONS * last, dim, local_identities, bn_neck=config.bn_neck),
-        nn.Linear(dim, NUM_ATTRIBUTES) if config.attributes.startswith("local") else None,
+        attribute_classifier=(
+            nn.Linear(dim, NUM_ATTRIBUTES) if config.attributes.startswith("local") else None
+        ),
+        attribute_head=(
+            AttributeHead((1 + NUM_REGIONS) * last, config.attribute_dim, NUM_ATTRIBUTES)
+            if config.attributes == "shared"
+            else None
+        ),
     )
 
 

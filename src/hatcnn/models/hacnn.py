@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from hatcnn.models.attention import NUM_REGIONS, HardAttention, SoftAttention, sample_regions
@@ -128,6 +129,8 @@ class HACNN(nn.Module):
         local_head: from four times the last level's channels.
         attribute_classifier: local feature to 26 logits, for the two schemes in which the local
             branch predicts attributes; none otherwise.
+        attribute_head: from five times the last level's channels, those of the global branch and
+            of the four regions, to 26 logits, for the shared scheme; none otherwise.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class HACNN(nn.Module):
         global_head: FeatureHead,
         local_head: FeatureHead,
         attribute_classifier: nn.Module | None = None,
+        attribute_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -144,6 +148,7 @@ class HACNN(nn.Module):
         self.global_head = global_head
         self.local_head = local_head
         self.attribute_classifier = attribute_classifier
+        self.attribute_head = attribute_head
 
     def forward(self, images: Tensor, *, with_attention: bool = False) -> Output:
         """Normalised images (N, 3, H, W) to an `Output`."""
@@ -154,14 +159,18 @@ class HACNN(nn.Module):
             x, local, attention = level(x, local)
             seen.append(attention)
         assert local is not None
-        global_feature, global_metric = self.global_head(x.mean(dim=(2, 3)))
-        local_feature, local_metric = self.local_head(local.mean(dim=(3, 4)).flatten(1))
+        global_pooled, local_pooled = x.mean(dim=(2, 3)), local.mean(dim=(3, 4)).flatten(1)
+        global_feature, global_metric = self.global_head(global_pooled)
+        local_feature, local_metric = self.local_head(local_pooled)
+        attribute_logits: Tensor | None = None
+        if self.attribute_classifier:
+            attribute_logits = self.attribute_classifier(local_feature)
+        if self.attribute_head:
+            attribute_logits = self.attribute_head(torch.cat((global_pooled, local_pooled), dim=1))
         return Output(
             global_feature=global_feature,
             local_feature=local_feature,
-            attribute_logits=(
-                self.attribute_classifier(local_feature) if self.attribute_classifier else None
-            ),
+            attribute_logits=attribute_logits,
             global_metric=global_metric,
             local_metric=local_metric,
             global_logits=self.global_head.classify(global_feature) if self.training else None,

@@ -5,13 +5,13 @@ Source: section 3.2 and Figure 1 of the paper.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from hatcnn.models.blocks import AttributeHead
 from hatcnn.models.hacnn import HACNN, Output
 
 
-class AttributeNetwork(nn.Module):
+class AttributeNetwork(AttributeHead):
     """From the raw picture to 26 logits, sharing nothing with the identity branches.
 
     Args:
@@ -22,17 +22,12 @@ class AttributeNetwork(nn.Module):
     """
 
     def __init__(self, body: nn.Module, channels: int, width: int, num_attributes: int) -> None:
-        super().__init__()
+        super().__init__(channels, width, num_attributes)
         self.body = body
-        self.linear = nn.Linear(channels, width)
-        self.norm = nn.BatchNorm1d(width)
-        self.classifier = nn.Linear(width, num_attributes)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) to logits (N, 26)."""
-        hidden = torch.relu(self.norm(self.linear(self.body(images).mean(dim=(2, 3)))))
-        logits: Tensor = self.classifier(hidden)
-        return logits
+        return super().forward(self.body(images).mean(dim=(2, 3)))
 
 
 class HATCNN(nn.Module):
