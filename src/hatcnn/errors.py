@@ -39,6 +39,10 @@ class EvaluationError(HatcnnError):
     """Arrays that do not fit together, or a ranking that is not defined."""
 
 
+class ExperimentError(HatcnnError):
+    """A plan that says nothing that could be run, or runs that cannot be read or compared."""
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Say which known names are nearest to a mistyped one.
 

@@ -13,7 +13,6 @@ import tyro
 
 from hatcnn.cli.data import print_counts
 from hatcnn.cli.tables import attribute_table, console, percent, table
-from hatcnn.cli.train import TrainOptions, train
 from hatcnn.datasets import open_dataset, pack
 from hatcnn.datasets.inspection import inspect_dataset
 from hatcnn.devices import make_fabric
@@ -24,9 +23,8 @@ from hatcnn.inference.backends import TorchBackend, load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.build import build_model
 from hatcnn.training.recipes import recipe_named
+from hatcnn.training.training import train
 from hatcnn.visualize.ranked import RankedRow, ranked_sheet
-
-_DATA = "synthetic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{run} exists: remove it, or name another folder with --out")
     start = time.perf_counter()
     recipe = recipe_named(options.recipe)
-    dataset = open_dataset(_DATA)
+    dataset = open_dataset("synthetic")
     print_counts(inspect_dataset(dataset))
 
     fabric = make_fabric(precision=recipe.precision)
@@ -61,7 +59,7 @@ def main(arguments: list[str]) -> None:
     query, gallery = (extract(untrained, p) for p in packed)
     before = evaluate(query, gallery, groups=False)
 
-    train(TrainOptions(data=_DATA, out=run, recipe=recipe))
+    train(recipe, dataset, run)
     trained = load_backend(run / "model", precision="fp32")
     query, gallery = (extract(trained, p) for p in packed)
     after = evaluate(query, gallery, groups=False)

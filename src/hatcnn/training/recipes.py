@@ -42,17 +42,20 @@ def hatcnn_local_attributes() -> Recipe:
 def hatcnn_plus() -> Recipe:
     """Ours: the same network class under a modern schedule.
 
-    Batches of 16 people x 4 pictures with a batch-hard triplet loss beside the cross-entropies;
-    shift, flip and erasing; warm-up and cosine; a moving average of the weights; colours as one
-    choice among several with "other"; regions sampled straight into their grid.
-
-    There is no batch-norm neck yet: whether it helps on Market-1501 is not settled
-    (docs/results.md).
+    Attributes from a small head on the features of both branches, instead of a network of their
+    own; attention that can suppress; regions that tile the picture at the start and are sampled
+    straight into their grid; colours as one choice among several with "other". Batches of 16
+    people x 4 pictures with a batch-hard triplet loss beside the cross-entropies; shift, flip and
+    erasing; warm-up and cosine; a moving average of the weights. What each part is worth:
+    docs/results.md.
     """
     return Recipe(
         name="hatcnn-plus",
         epochs=120,
         model=ModelConfig(
+            attributes="shared",
+            suppressing_attention=True,
+            tiling_regions=True,
             direct_sampling=True,
             shared_region_statistics=True,
             norm_epsilon=1e-12,
@@ -83,7 +86,7 @@ def smoke() -> Recipe:
             stem_channels=16,
             feature_dim=128,
             attribute_dim=64,
-            # Few people and few steps: here the neck helps.
+            # On so few pictures the neck helps; on Market-1501 it does not.
             bn_neck=True,
         ),
         sampling=Sampling(batch_size=32, pictures_per_identity=4),

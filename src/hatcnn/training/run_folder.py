@@ -46,9 +46,14 @@ class RunFolder:
         self.metrics_path = self.path / "metrics.jsonl"
         self.tensorboard_path = self.path / "tensorboard"
 
-    def begin(self, recipe: Recipe, fingerprint: str, *, device: str, processes: int) -> None:
+    def begin(
+        self, recipe: Recipe, dataset: str, fingerprint: str, *, device: str, processes: int
+    ) -> None:
         """Write down what was asked for, and where it runs."""
-        write_json(self.path / "recipe.json", {"recipe": asdict(recipe), "data": fingerprint})
+        write_json(
+            self.path / "recipe.json",
+            {"recipe": asdict(recipe), "dataset": dataset, "data": fingerprint},
+        )
         write_json(
             self.path / "environment.json",
             {
@@ -71,10 +76,15 @@ class RunFolder:
             stored = json.loads((self.path / "recipe.json").read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} has no readable recipe.json: {error}") from None
-        old, new = _flat(stored["recipe"]), _flat(json.loads(json.dumps(asdict(recipe))))
+        # A field that came after the run began has its default, which is what the run did.
+        defaults = asdict(Recipe(name=""))
+        old, new = (
+            _flat(json.loads(json.dumps(defaults))) | _flat(json.loads(json.dumps(values)))
+            for values in (stored["recipe"], asdict(recipe))
+        )
         different = [
             f"{key} was {old.get(key)}, now {new.get(key)}"
-            for key in {**old, **new}
+            for key in old | new
             if old.get(key) != new.get(key)
         ]
         if stored["data"] != fingerprint:

@@ -1,0 +1,153 @@
+"""What came of a plan: one line an experiment, as data and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from hatcnn.errors import ExperimentError
+from hatcnn.experiments.plan import Experiment, Plan
+from hatcnn.experiments.runs import Run, read_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished run.
+
+    Attributes:
+        seed, epochs: of its recipe.
+        rank_1, mAP: ranked by identity, per cent.
+        attributes_rank_1, attributes_mAP: ranked with attributes, where there are any.
+        balanced_accuracy, f1: means over the attributes, per cent; likewise.
+        minutes: in training steps.
+        device: it ran on.
+        commit: of the code.
+    """
+
+    seed: int
+    epochs: int
+    rank_1: float
+    mAP: float
+    attributes_rank_1: float | None
+    attributes_mAP: float | None
+    balanced_accuracy: float | None
+    f1: float | None
+    minutes: float
+    device: str
+    commit: str | None
+
+
+def outcome(run: Run) -> Outcome:
+    """The scores of a run's last evaluation.
+
+    Raises:
+        ExperimentError: when it has none.
+    """
+    if not run.evaluations:
+        raise ExperimentError(f"the run in {run.path} was not evaluated yet")
+    identity = run.last["rankings"]["identity"]
+    joint = run.last["rankings"].get("with attributes")
+    scores = run.last["attributes"]
+    means = scores["means"] if scores else {}
+    return Outcome(
+        seed=run.recipe["seed"],
+        epochs=run.recipe["epochs"],
+        rank_1=identity["rank_1"],
+        mAP=identity["mAP"],
+        attributes_rank_1=joint["rank_1"] if joint else None,
+        attributes_mAP=joint["mAP"] if joint else None,
+        balanced_accuracy=_percent(means.get("balanced_accuracy")),
+        f1=_percent(means.get("f1")),
+        minutes=run.seconds / 60,
+        device=run.environment["device"],
+        commit=run.environment["commit"],
+    )
+
+
+def _percent(score: dict[str, Any] | None) -> float | None:
+    return 100 * score["mean"] if score else None
+
+
+def outcomes(experiment: Experiment, root: Path) -> list[Outcome]:
+    """Those of the experiment's seeds that are finished."""
+    found = []
+    for folder, _ in experiment.runs(root):
+        if (folder / "recipe.json").exists() and (run := read_run(folder)).finished:
+            found.append(outcome(run))
+    return found
+
+
+def results_json(plan: Plan, root: Path) -> dict[str, Any]:
+    """Every finished run of a plan, seed by seed."""
+    return {
+        "title": plan.title,
+        "evaluated_on": evaluated_on(plan),
+        "experiments": [
+            {
+                "name": experiment.name,
+                "words": experiment.words,
+                "recipe": experiment.recipe.name,
+                "flags": experiment.flags,
+                "seeds": list(experiment.seeds),
+                "finished": [asdict(o) for o in outcomes(experiment, root)],
+            }
+            for experiment in plan.experiments
+        ],
+    }
+
+
+def evaluated_on(plan: Plan) -> str:
+    """In words, for tables."""
+    return f"{plan.hold_out} held-out training identities" if plan.hold_out else "the test set"
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Outcome], float | None]], ...] = (
+    ("Rank-1", lambda o: o.rank_1),
+    ("mAP", lambda o: o.mAP),
+    ("with attributes", lambda o: o.attributes_mAP),
+    ("mA", lambda o: o.balanced_accuracy),
+    ("F1", lambda o: o.f1),
+)
+
+
+def results_markdown(plan: Plan, root: Path) -> str:
+    """A table of what is finished: means over the seeds, with their standard deviation."""
+    head = ("experiment", "seeds", "epochs", *(name for name, _ in _COLUMNS), "minutes", "device")
+    lines = [
+        f"# {plan.title}",
+        "",
+        f"Evaluated on {evaluated_on(plan)}, single query. *with attributes* is the mAP of the "
+        "ranking with attributes; several seeds are a mean ± their standard deviation; minutes "
+        "are those of one run's training steps.",
+        "",
+        _row(head),
+        _row(["---"] * len(head)),
+    ]
+    for experiment in plan.experiments:
+        found = outcomes(experiment, root)
+        label = f"**{experiment.name}** {experiment.words}".strip()
+        if not found:
+            lines.append(_row((label, f"0 of {len(experiment.seeds)}", *[""] * (len(head) - 2))))
+            continue
+        done = ", ".join(str(o.seed) for o in found)
+        values = [spread([column(o) for o in found]) for _, column in _COLUMNS]
+        minutes = f"{mean(o.minutes for o in found):.0f}"
+        devices = ", ".join(sorted({o.device for o in found}))
+        lines.append(_row((label, done, str(found[0].epochs), *values, minutes, devices)))
+    return "\n".join(lines) + "\n"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation, one digit each; one value alone; nothing for none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    deviation = f" ± {stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{mean(known):.1f}{deviation}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
