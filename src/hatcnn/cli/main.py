@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "inspect, pack or synthesize a data set",
     "train": "train a recipe",
     "experiments": "run a plan of recipes and seeds, resume it, tabulate what came of it",
+    "reproduce": "write the paper's table and figures from finished runs",
     "evaluate": "rank a gallery with a trained network and report how well",
     "embed": "turn pictures into vectors and attributes",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",

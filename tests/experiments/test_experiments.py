@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from hatcnn.cli.main import run
+from hatcnn.datasets.manifest import write_dataset
+from hatcnn.errors import ExperimentError
+from tests.training.runs import crowd
+
+PLAN = """
+title = "Tiny"
+hold_out = 4
+flags = '''--epochs 2 --evaluate-every 1 --model.channels 16 32 32 --model.stem-channels 8
+    --model.height 48 --model.width 32 --model.feature-dim 16 --sampling.batch-size 16'''
+seeds = [0, 1]
+[[experiment]]
+name = "shared"
+words = "one head"
+recipe = "smoke"
+[[experiment]]
+name = "none"
+recipe = "smoke"
+flags = "--model.attributes none"
+seeds = [3]
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    data = write_dataset(crowd(), tmp_path / "crowd").parent
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    runs, results = tmp_path / "runs", tmp_path / "results.json"
+
+    def go(*flags, train=True):
+        training = ["--data", str(data), "--accelerator", "cpu"] if train else []
+        run(["experiments", str(plan), "--out", str(runs), "--results", str(results), *training,
+             *map(str, flags)])  # fmt: skip
+        return json.loads(results.read_text())["experiments"]
+
+    go.runs, go.plan, go.table = runs, plan, results.with_suffix(".md")
+    return go
+
+
+def test_a_plan_runs_resumes_and_reports_what_the_runs_measured(command):
+    waiting = command(train=False)
+    assert [e["finished"] for e in waiting] == [[], []]
+
+    shared, none = command("--max-minutes", 0.0001)
+    assert not shared["finished"], "stopped in the first run"
+    assert (command.runs / "shared/seed-0/last.ckpt").exists()
+    assert not none["finished"]
+
+    shared, none = command()
+    assert [o["seed"] for o in shared["finished"]] == [0, 1]
+    assert [o["seed"] for o in none["finished"]] == [3]
+    metrics = (command.runs / "shared/seed-1/metrics.jsonl").read_text().splitlines()
+    last = json.loads(metrics[-1])["evaluation"]
+    found = shared["finished"][1]
+    assert found["mAP"] == last["rankings"]["identity"]["mAP"]
+    assert found["attributes_rank_1"] == last["rankings"]["with attributes"]["rank_1"]
+    assert none["finished"][0]["attributes_mAP"] is None
+    asked = json.loads((command.runs / "none/seed-3/recipe.json").read_text())
+    assert asked["dataset"].endswith("4 training identities held out")
+
+    table = command.table.read_text()
+    mean = sum(o["mAP"] for o in shared["finished"]) / 2
+    assert "| **shared** one head | 0, 1 | 2 |" in table
+    assert f"| {mean:.1f} ± " in table
+
+    before = {p: p.stat().st_mtime_ns for p in command.runs.rglob("metrics.jsonl")}
+    command()
+    assert before == {p: p.stat().st_mtime_ns for p in command.runs.rglob("metrics.jsonl")}
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(command):
+    command.plan.write_text(
+        PLAN.replace('words = "one head"', 'flags = "--optimiser.lr 1e30"').replace("[0, 1]", "[0]")
+    )
+    with pytest.raises(ExperimentError, match="shared, seed 0: the loss is not finite"):
+        command()
+    (_, none) = json.loads(command.table.with_suffix(".json").read_text())["experiments"]
+    assert len(none["finished"]) == 1
