@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hatcnn.models.blocks import ConvBlock
-from hatcnn.models.normalisation import fold, track, visible
+from hatcnn.models.normalisation import fold, track
 
 NUM_REGIONS = 4
 REGION_HEIGHT = 0.25
@@ -92,6 +92,7 @@ class SoftAttention(nn.Module):
         """Batch norm of the product, as a factor of `channel` (N, c) and a shift (c,)."""
         norm, bias = self.blend.norm, self.blend.conv.bias
         assert norm is not None
+        assert bias is not None
         precise = torch.promote_types(spatial.dtype, torch.float32)
         positions, channel = spatial.flatten(1).to(precise), channel.to(precise)
         spread, level = torch.var_mean(positions, dim=1, keepdim=True, correction=0)
@@ -101,7 +102,8 @@ class SoftAttention(nn.Module):
         variance = (spread * channel.square() + (products - mean).square()).mean(dim=0)
         inverse = torch.rsqrt(variance + norm.eps)
         track(norm, mean, inverse, bias, spatial.numel())
-        factor = visible(norm.weight, bias) * inverse
+        # The bias is hidden behind the mean, but optimisers expect a gradient of it.
+        factor = (norm.weight + 0 * bias) * inverse
         return channel * factor, norm.bias - mean * factor
 
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hatcnn.models.normalisation import batch_norm_relu, fold
+from hatcnn.models.normalisation import fold, normalise_streams, pool_maxima
 
 
 class ConvBlock(nn.Module):
@@ -54,53 +54,55 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, h', w')."""
-        (convolved,) = convolve(x, (self,))
-        return self.activate(convolved, groups)
+        if not self.normalises:
+            convolved = _convolve_folded(x, self)
+            return torch.relu(convolved) if self.relu else convolved
+        return leave((self.convolve(x),), (self,), groups)
 
     @property
     def normalises(self) -> bool:
         """Whether the batch's own statistics are used, as in training."""
         return self.norm is not None and self.norm.training
 
-    def activate(self, convolved: Tensor, groups: int = 1) -> Tensor:
-        """What follows the convolution; (N, out, h', w') from `convolve` to the same shape."""
-        if self.norm is not None and self.norm.training:
-            return batch_norm_relu(convolved, self.norm, self.conv.bias, self.relu, groups)
-        return torch.relu(convolved) if self.relu else convolved
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution alone, without its bias, for `leave`."""
+        return F.conv2d(x, self.conv.weight, None, self.conv.stride, self.conv.padding)
 
 
-def convolve(
-    x: Tensor, blocks: Sequence[ConvBlock], *, averaged: ConvBlock | None = None
-) -> tuple[Tensor, ...]:
-    """The convolutions of blocks that read the same input: in training, as one.
-
-    At test time each is by itself: a convolution that has batch norm folded in takes the ReLU
-    along too, and taking one large result apart costs more than reading the input again.
+def enter(
+    x: Tensor, blocks: Sequence[ConvBlock], groups: int = 1, *, averaged: ConvBlock | None = None
+) -> list[Tensor]:
+    """Blocks that read the same input, in training: their convolutions are one.
 
     Args:
         x: (N, in, h, w).
         blocks: alike but for their weights and numbers of channels.
-        averaged: one more, 1x1, whose input is first averaged over 3x3 neighbours (zeros outside
-            the grid count). In training the averaging is done on its output.
+        groups: see the top of this file.
+        averaged: one more, 1x1, whose input is to be averaged over 3x3 neighbours (zeros outside
+            the grid count). The averaging is done on its output.
 
     Returns:
-        The blocks' outputs, that of `averaged` last, ready for `ConvBlock.activate`.
+        The blocks' outputs; last, for `leave`, the convolution alone of `averaged`.
     """
-    if not blocks[0].normalises:
-        outputs = [_convolve_folded(x, block) for block in blocks]
-        if averaged:
-            outputs.append(_convolve_folded(F.avg_pool2d(x, 3, 1, 1), averaged))
-        return tuple(outputs)
     every = (*blocks, averaged) if averaged else tuple(blocks)
     conv = blocks[0].conv
-    if len(every) == 1:
-        return (F.conv2d(x, conv.weight, None, conv.stride, conv.padding),)
     weight = torch.cat([block.conv.weight for block in every])
     together = F.conv2d(x, weight, None, conv.stride, conv.padding)
-    outputs = list(together.split([block.conv.out_channels for block in every], dim=1))
-    if averaged:
-        outputs[-1] = F.avg_pool2d(outputs[-1], 3, 1, 1)
-    return tuple(outputs)
+    norms, biases = _norms(blocks)
+    return normalise_streams([together], norms, biases, groups=groups, joined=False)
+
+
+def leave(convolved: Sequence[Tensor], blocks: Sequence[ConvBlock], groups: int = 1) -> Tensor:
+    """What follows the convolutions of the blocks, in training, with the results side by side."""
+    norms, biases = _norms(blocks)
+    (together,) = normalise_streams(convolved, norms, biases, relu=blocks[0].relu, groups=groups)
+    return together
+
+
+def _norms(blocks: Sequence[ConvBlock]) -> tuple[list[nn.BatchNorm2d], list[Tensor]]:
+    norms = [block.norm for block in blocks if block.norm is not None]
+    biases = [block.conv.bias for block in blocks if block.conv.bias is not None]
+    return norms, biases
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -151,14 +153,14 @@ class InceptionA(nn.Module):
 
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, h, w)."""
-        streams = [_blocks(s) for s in (self.stream1, self.stream2, self.stream3)]
+        if not self.stream1[0].normalises:
+            streams = (self.stream1, self.stream2, self.stream3, self.stream4)
+            return torch.cat([stream(x) for stream in streams], dim=1)
+        first, second = zip(*map(_blocks, (self.stream1, self.stream2, self.stream3)), strict=True)
         (last,) = _blocks(self.stream4)
-        *reduced, averaged = convolve(x, [first for first, _ in streams], averaged=last)
-        outputs = [
-            second(first.activate(convolved, groups), groups)
-            for (first, second), convolved in zip(streams, reduced, strict=True)
-        ]
-        return torch.cat((*outputs, last.activate(averaged, groups)), dim=1)
+        *reduced, averaged = enter(x, first, groups, averaged=last)
+        convolved = [block.convolve(r) for block, r in zip(second, reduced, strict=True)]
+        return leave((*convolved, averaged), (*second, last), groups)
 
 
 class InceptionB(nn.Module):
@@ -180,16 +182,17 @@ class InceptionB(nn.Module):
 
     def forward(self, x: Tensor, groups: int = 1) -> Tensor:
         """(N, in, h, w) to (N, out, ceil(h / 2), ceil(w / 2))."""
+        if not self.stream1[0].normalises:
+            streams = (self.stream1, self.stream2, self.stream3)
+            return torch.cat([stream(x) for stream in streams], dim=1)
         first1, last1 = _blocks(self.stream1)
         first2, middle2, last2 = _blocks(self.stream2)
         (last3,) = _blocks(self.stream3)
-        reduced1, reduced2 = convolve(x, (first1, first2))
-        outputs = (
-            last1(first1.activate(reduced1, groups), groups),
-            last2(middle2(first2.activate(reduced2, groups), groups), groups),
-            last3(F.max_pool2d(x, 3, 2, 1), groups),
-        )
-        return torch.cat(outputs, dim=1)
+        reduced1, reduced2 = enter(x, (first1, first2), groups)
+        inputs = (reduced1, middle2(reduced2, groups), pool_maxima(x))
+        lasts = (last1, last2, last3)
+        convolved = [block.convolve(i) for block, i in zip(lasts, inputs, strict=True)]
+        return leave(convolved, lasts, groups)
 
 
 class AttributeHead(nn.Module):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hatcnn.models.kernels import functions as kernels
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
@@ -21,58 +26,136 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     return conv.weight * factor[:, None, None, None], shift
 
 
-def batch_norm_relu(
-    x: Tensor, norm: nn.BatchNorm2d, bias: Tensor | None, relu: bool, groups: int = 1
-) -> Tensor:
+def normalise_streams(
+    inputs: Sequence[Tensor],
+    norms: Sequence[nn.BatchNorm2d],
+    hidden: Sequence[Tensor],
+    *,
+    relu: bool = True,
+    groups: int = 1,
+    joined: bool = True,
+) -> list[Tensor]:
     """Normalise by the batch's statistics, keep the running ones, and cut off below zero.
 
     Args:
-        x: (N, c, h, w), output of a convolution without its bias.
-        norm: in training mode.
-        bias: (c,) of the convolution. It moves the running mean and nothing else; its gradient
-            is zero.
+        inputs: outputs of convolutions without their biases: one (N, c_i, h, w) a stream, or one
+            (N, at least the sum of c_i, h, w) for all.
+        norms: of the streams, in training mode.
+        hidden: biases (c_i,) of the convolutions. They move the running means and nothing else;
+            their gradients are zero.
         relu: whether to cut off.
-        groups: x is so many batches, one after the other, each normalised by itself, and the
-            running statistics see them in turn.
+        groups: the input is so many batches, one after the other, each normalised by itself, and
+            the running statistics see them in turn.
+        joined: whether the streams leave as one tensor.
+
+    Returns:
+        One tensor, or one a stream. What a joined input has beyond the streams' channels leaves
+        last, averaged over 3x3 neighbours (zeros outside count).
     """
-    weight = visible(norm.weight, bias)
-    outputs = []
-    for part in x.chunk(groups) if groups > 1 else (x,):
-        # A slice of the channels is no dense tensor, and batch norm is slow on those.
-        part = part.contiguous(memory_format=torch.channels_last)
-        y, mean, inverse = torch.native_batch_norm(
-            part, weight, norm.bias, None, None, True, 0.0, norm.eps
-        )
-        track(norm, mean, inverse, bias, part.numel() // part.shape[1])
-        outputs.append(y.relu_() if relu else y)
-    return torch.cat(outputs) if groups > 1 else outputs[0]
+    x = inputs[0]
+    do = _by_kernels if kernels.usable(x) and x.shape[1] >= _FEWEST_CHANNELS else _by_torch
+    outputs, mean, inverse = do(inputs, norms, hidden, relu, groups, joined)
+    _track(norms, mean, inverse, hidden, x.numel() // x.shape[1] // groups)
+    return outputs
 
 
-def visible(weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`weight`, with a gradient of zero for `bias` instead of none.
+_FEWEST_CHANNELS = 8
+"""The kernels run along the channels; for fewer torch's own operations are faster."""
 
-    Optimisers and distributed training expect a gradient of every parameter.
-    """
-    return weight if bias is None else weight + 0 * bias
+
+def _by_kernels(
+    inputs: Sequence[Tensor],
+    norms: Sequence[nn.BatchNorm2d],
+    hidden: Sequence[Tensor],
+    relu: bool,
+    groups: int,
+    joined: bool,
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    parameters = kernels.Norms([n.weight for n in norms], [n.bias for n in norms], hidden)
+    return kernels.norm_relu(
+        inputs, parameters, norms[0].eps, relu=relu, groups=groups, joined=joined
+    )
+
+
+def _by_torch(
+    inputs: Sequence[Tensor],
+    norms: Sequence[nn.BatchNorm2d],
+    hidden: Sequence[Tensor],
+    relu: bool,
+    groups: int,
+    joined: bool,
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    sizes = [norm.num_features for norm in norms]
+    streams, rest = list(inputs), []
+    if len(inputs) == 1 and inputs[0].shape[1] > sizes[0]:
+        beyond = inputs[0].shape[1] - sum(sizes)
+        streams = list(inputs[0].split([*sizes, beyond] if beyond else sizes, dim=1))
+        rest = [F.avg_pool2d(streams.pop(), 3, 1, 1)] if beyond else []
+    outputs, means, inverses = [], [], []
+    for x, norm, bias in zip(streams, norms, hidden, strict=True):
+        # Of the hidden bias optimisers and distributed training expect a gradient, if of zero.
+        weight = norm.weight + 0 * bias
+        parts = []
+        for part in x.chunk(groups) if groups > 1 else (x,):
+            # A slice of the channels is no dense tensor, and batch norm is slow on those.
+            part = part.contiguous(memory_format=torch.channels_last)
+            y, mean, inverse = torch.native_batch_norm(
+                part, weight, norm.bias, None, None, True, 0.0, norm.eps
+            )
+            parts.append(y.relu_() if relu else y)
+            means.append(mean)
+            inverses.append(inverse)
+        outputs.append(torch.cat(parts) if groups > 1 else parts[0])
+    if joined and len(outputs) > 1:
+        outputs = [torch.cat(outputs, dim=1)]
+    by_group = (
+        [torch.cat(s).view(groups, -1) for s in (means, inverses)]
+        if len(norms) == 1
+        else [
+            torch.stack([torch.cat(s[g::groups]) for g in range(groups)]) for s in (means, inverses)
+        ]
+    )
+    return outputs + rest, by_group[0], by_group[1]
 
 
 @torch.no_grad()
-def track(
-    norm: nn.BatchNorm2d, mean: Tensor, inverse: Tensor, bias: Tensor | None, count: int
+def _track(
+    norms: Sequence[nn.BatchNorm2d],
+    mean: Tensor,
+    inverse: Tensor,
+    hidden: Sequence[Tensor],
+    count: int,
 ) -> None:
-    """Let the running statistics take in a batch.
+    """Let the running statistics take in a batch, group by group.
+
+    Args:
+        norms: of the streams.
+        mean, inverse: (groups, sum of c_i) mean and inverse deviation, without `hidden`.
+        hidden: (c_i,) biases of the convolutions.
+        count: values a channel and group.
+    """
+    sizes = [norm.num_features for norm in norms]
+    variance = (inverse.pow(-2) - norms[0].eps) * (count / max(1, count - 1))
+    running = [n.running_mean for n in norms], [n.running_var for n in norms]
+    for of_mean, of_variance in zip(mean, variance, strict=True):
+        means = torch._foreach_add(of_mean.to(hidden[0].dtype).split(sizes), hidden)
+        for kept, new in zip(running, (means, of_variance.split(sizes)), strict=True):
+            cast = [n.to(k) for k, n in zip(kept, new, strict=True)]
+            torch._foreach_lerp_(kept, cast, norms[0].momentum)
+
+
+def pool_maxima(x: Tensor) -> Tensor:
+    """Maximum of 3x3 neighbours, stride 2, padding 1."""
+    return kernels.max_pool(x) if kernels.usable(x) else F.max_pool2d(x, 3, 2, 1)
+
+
+def track(norm: nn.BatchNorm2d, mean: Tensor, inverse: Tensor, bias: Tensor, count: int) -> None:
+    """Let a norm's running statistics take in a batch.
 
     Args:
         norm: whose.
         mean, inverse: (c,) mean and inverse deviation of the batch, without `bias`.
-        bias: (c,) of the convolution.
+        bias: (c,) of the convolution before.
         count: values a channel.
     """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.momentum is not None
-    unbiased = (inverse.pow(-2) - norm.eps) * (count / max(1, count - 1))
-    norm.running_mean.lerp_(
-        (mean if bias is None else mean + bias).to(norm.running_mean), norm.momentum
-    )
-    norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
+    _track([norm], mean[None], inverse[None], [bias], count)
