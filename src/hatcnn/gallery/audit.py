@@ -51,7 +51,7 @@ class Audit:
 
 
 def audit_path(folder: Path | None, uri: str) -> Path:
-    """Where the log of a gallery lies: in its folder, or for an object store in the user's state."""
+    """Where a gallery's log lies: in its folder; of an object store, in the user's state folder."""
     if folder is not None:
         return folder / AUDIT_FILE
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

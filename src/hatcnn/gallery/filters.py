@@ -214,11 +214,9 @@ class _Parser:
 
     def _column(self, words: Sequence[_Token]) -> str:
         name = " ".join(word.text for word in words).lower()
-        if name in FIELDS:
-            return FIELDS[name]
-        if name in NAMES:
-            return name
-        self._fail(f"unknown field {name!r}{nearest_names(name, [*FIELDS, *NAMES])}", words[0])
+        if name not in FIELDS and name not in NAMES:
+            self._fail(f"unknown field {name!r}{nearest_names(name, [*FIELDS, *NAMES])}", words[0])
+        return FIELDS.get(name, name)
 
     def _comparison(self, column: str) -> Filter:
         symbol = self._take()
@@ -326,9 +324,7 @@ class _Parser:
         start = (token or self._next).start
         # Line breaks and tabs would move the mark away from its place.
         shown = re.sub(r"\s", " ", self.text)
-        raise FilterError(
-            f"filter, column {start + 1}: {reason}\n    {shown}\n    {' ' * start}^"
-        )
+        raise FilterError(f"filter, column {start + 1}: {reason}\n    {shown}\n    {' ' * start}^")
 
 
 def parse_time(text: str) -> datetime:

@@ -46,7 +46,7 @@ def purge(store: Store, ids: Sequence[str], advance: Callable[[int], None]) -> N
             for low, high in _files_with(snapshot, doomed):
                 _move_others(store, low, high, doomed)
             for part in _parts(ids, DELETED_AT_ONCE):
-                store.commit(lambda table, part=part: table.delete(in_list("id", part)))
+                _delete(store, part)
                 advance(len(part))
         clean(store)
 
@@ -91,7 +91,9 @@ def _move_others(store: Store, low: int, high: int, doomed: pa.Array) -> None:
         store.commit(change)
 
 
+def _delete(store: Store, ids: Sequence[str]) -> None:
+    store.commit(lambda table: table.delete(in_list("id", ids)))
+
+
 def _parts(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     return (values[at : at + size] for at in range(0, len(values), size))
-
-

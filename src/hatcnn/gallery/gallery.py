@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
 from hatcnn.errors import GalleryError
 from hatcnn.gallery import searching
+from hatcnn.gallery.adding import Batch, insert
 from hatcnn.gallery.audit import Audit, audit_path
+from hatcnn.gallery.checks import check_fits, check_page
+from hatcnn.gallery.choosing import Choice
 from hatcnn.gallery.descriptions import parse_description
-from hatcnn.gallery.filters import And, Compare, Filter, OneOf, parse_filter
+from hatcnn.gallery.filters import parse_filter
 from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
 from hatcnn.gallery.locking import locked
-from hatcnn.gallery.matches import Entry, Matches
+from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches
 from hatcnn.gallery.schema import (
     DESCRIPTION,
     PerPicture,
     Precision,
     Time,
-    checked_attributes,
-    entry_ids,
-    moment,
-    one_each,
-    rows_of,
     table_schema,
-    tag_lists,
-    texts,
-    times,
     unit_vectors,
 )
 from hatcnn.gallery.sql import to_sql
@@ -46,49 +38,8 @@ Query: TypeAlias = Any
 
 BATCH = 5_000
 """Entries of one commit."""
-LARGEST_TOP_K = 10_000
-"""Matches of one page."""
 
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What `Gallery.add` did.
-
-    Attributes:
-        added: entries that are new.
-        present: entries that were there before, by their content, and stay as they were.
-        ids: of all of them, in the order of the pictures.
-    """
-
-    added: int
-    present: int
-    ids: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Counts and ids."""
-        return {"added": self.added, "present": self.present, "ids": list(self.ids)}
-
-    def __str__(self) -> str:
-        return f"{self.added:,} added, {self.present:,} already there"
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What `Gallery.forget` found, and whether it is gone.
-
-    Attributes:
-        ids: of the entries.
-        examples: the first few of them.
-        gone: whether they were removed; not in a dry run.
-    """
-
-    ids: tuple[str, ...]
-    examples: tuple[Entry, ...]
-    gone: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Ids and whether they are gone."""
-        return {"entries": len(self.ids), "gone": self.gone, "ids": list(self.ids)}
+_T = TypeVar("_T")
 
 
 class Gallery:
@@ -181,56 +132,30 @@ class Gallery:
                 from another network, or the gallery cannot be written. Nothing of the batch in
                 hand is kept then; all before it is.
         """
-        vectors = unit_vectors(people.vectors, what="add")
-        n, dimension = vectors.shape
-        attributes = checked_attributes(getattr(people, "attributes", None), n)
-        columns: dict[str, Sequence[Any]] = {
-            "name": texts(one_each(people.names, n, "names")),
-            "camera": texts(one_each(camera, n, "camera")),
-            "seen_at": times(one_each(seen_at, n, "seen_at"), "seen_at"),
-            "identity": texts(one_each(identity, n, "identity")),
-            "tracklet": texts(one_each(tracklet, n, "tracklet")),
-            "tags": tag_lists(tags, n),
-            "thumbnail": one_each(thumbnails, n, "thumbnails"),
-        }
+        batch = Batch.of(
+            people,
+            camera=camera,
+            seen_at=seen_at,
+            identity=identity,
+            tracklet=tracklet,
+            tags=tags,
+            pictures=pictures,
+            thumbnails=thumbnails,
+        )
+        n, dimension = batch.vectors.shape
         model = model or _fingerprint(people)
         snapshot = self._store.snapshot()
         if snapshot is None:
             with locked(self._store.folder, alone=False):
-                schema = table_schema(dimension, self._precision, model)
-                snapshot = self._store.create(schema)
-        _check_fits(snapshot, dimension, model, "add")
-        stored = vectors.astype(snapshot.stored)
-        ids = entry_ids(stored, one_each(pictures, n, "pictures"))
+                snapshot = self._store.create(table_schema(dimension, self._precision, model))
+        check_fits(snapshot, dimension, model, "add")
         added = 0
         with progress("adding", n, "entries") as advance:
-            for at in range(0, n, batch_size):
-                part = slice(at, at + batch_size)
-                rows = rows_of(
-                    snapshot.schema,
-                    ids[part],
-                    stored[part],
-                    None if attributes is None else attributes[part],
-                    {name: values[part] for name, values in columns.items()},
-                )
-                added += self._insert(rows)
+            for rows in batch.rows(snapshot, batch_size):
+                added += insert(self._store, rows)
                 advance(len(rows))
         refresh_index(self._store)
-        return Added(added, n - added, tuple(ids))
-
-    def _insert(self, rows: pa.Table) -> int:
-        """Add the rows whose id is new; the first of several with one id."""
-        ids = rows["id"].to_pylist()
-        first = {entry: row for row, entry in reversed(list(enumerate(ids)))}
-        if len(first) < len(ids):
-            rows = rows.take(sorted(first.values()))
-
-        def change(table: Any) -> int:
-            done = table.merge_insert("id").when_not_matched_insert_all().execute(rows)
-            return int(done.num_inserted_rows)
-
-        with locked(self._store.folder, alone=False):
-            return self._store.commit(change)
+        return Added(added, n - added, tuple(batch.ids(snapshot)))
 
     def search(
         self,
@@ -264,7 +189,7 @@ class Gallery:
             FilterError: for a filter that cannot be read.
             GalleryError: when nothing can be searched, or the vectors are of another network.
         """
-        _check_page(top_k, offset)
+        check_page(top_k, offset)
         condition = parse_filter(where) if where else None
         found = self._with_snapshot(
             lambda snapshot: searching.search(
@@ -294,7 +219,7 @@ class Gallery:
             FilterError: for words that are not understood, with the nearest that are.
             GalleryError: when no entry has attributes.
         """
-        _check_page(top_k, offset)
+        check_page(top_k, offset)
         traits = parse_description(text)
         condition = parse_filter(where) if where else None
         found = self._with_snapshot(
@@ -309,7 +234,7 @@ class Gallery:
         self, *, where: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[Entry]:
         """Entries in the order in which they are stored, a page at a time."""
-        _check_page(limit, offset)
+        check_page(limit, offset)
         condition = parse_filter(where) if where else None
         if self._store.snapshot() is None:
             return []
@@ -339,10 +264,12 @@ class Gallery:
         person: Query = None,
         threshold: float | None = None,
         dry_run: bool = False,
+        confirm: Callable[[Forgotten], bool] | None = None,
     ) -> Forgotten:
         """Remove entries for good: vectors, attributes, thumbnails, older versions, index.
 
-        What is given narrows the choice: entries must fit all of it.
+        What is given narrows the choice: entries must fit all of it. Whatever is found, the bytes
+        of entries that an earlier call could not finish with are removed as well.
 
         Args:
             ids: of entries, or the beginnings of ids.
@@ -353,53 +280,38 @@ class Gallery:
             person: a query, as for `search`; with `threshold`.
             threshold: cosine similarity in [-1, 1] to the person from which an entry is meant.
             dry_run: say what would be removed and leave it.
+            confirm: is shown what was found, and decides.
 
         Raises:
-            GalleryError: when nothing says what to forget.
+            GalleryError: when nothing says what to forget, or it cannot be done.
+            FilterError: for a filter that cannot be read.
         """
-        condition = _what_to_forget(where, tag, since, until, keep_days)
-        if not (ids or condition.parts or person is not None):
-            raise GalleryError("say what to forget: ids, a filter, a tag, a time or a person")
-        if (person is None) != (threshold is None):
-            raise GalleryError("to forget a person, give both the person and a threshold")
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise GalleryError(f"the threshold is {threshold}; expected a similarity from -1 to 1")
+        choice = Choice(
+            ids=ids,
+            where=where,
+            tag=tag,
+            since=since,
+            until=until,
+            keep_days=keep_days,
+            person=None if person is None else _spoken(person),
+            threshold=threshold,
+        )
 
-        def find(snapshot: Snapshot) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
-            parts: list[Filter] = [*condition.parts]
-            if ids:
-                parts.append(OneOf("id", tuple(searching.full_ids(snapshot, ids))))
-            sql = to_sql(And(tuple(parts))) if parts else None
-            rows = snapshot.rows(["id"], sql)
-            if person is not None and threshold is not None:
-                question = self._question(snapshot, person, None)
-                rows = searching.alike(snapshot, rows, question, threshold, sql)
-            first = rows["_rowid"].to_numpy().astype(np.int64)[:10]
-            examples = tuple(Entry.of(row) for row in snapshot.take(first, DESCRIPTION))
-            return tuple(rows["id"].to_pylist()), examples
+        def find(snapshot: Snapshot) -> Forgotten:
+            question = None if person is None else self._question(snapshot, person, None)
+            return choice.find(snapshot, question)
 
-        found: tuple[str, ...] = ()
-        examples: tuple[Entry, ...] = ()
-        if self._store.snapshot() is not None:
-            found, examples = self._with_snapshot(find)
-        if not dry_run:
-            # On record before it happens, so that nothing disappears without a trace.
-            said = {
-                "ids": list(ids) or None,
-                "where": where,
-                "tag": tag,
-                "since": str(since) if since is not None else None,
-                "until": str(until) if until is not None else None,
-                "keep_days": keep_days,
-                "person": None if person is None else _spoken(person),
-                "threshold": threshold,
-            }
-            said = {name: value for name, value in said.items() if value is not None}
-            self._audit.write("forget", what=said, entries=len(found))
-            with progress("forgetting", len(found), "entries") as advance:
-                purge(self._store, found, advance)
-            self._audit.write("forgotten", entries=len(found))
-        return Forgotten(found, examples, gone=not dry_run)
+        if self._store.snapshot() is None:
+            return Forgotten((), (), gone=True)
+        found = self._with_snapshot(find)
+        if dry_run or (confirm is not None and found.ids and not confirm(found)):
+            return found
+        # On record before it happens, so that nothing disappears without a trace.
+        self._audit.write("forget", what=choice.to_json(), entries=len(found.ids))
+        with progress("forgetting", len(found.ids), "entries") as advance:
+            purge(self._store, found.ids, advance)
+        self._audit.write("forgotten", entries=len(found.ids))
+        return Forgotten(found.ids, found.examples, gone=True)
 
     def compact(self) -> None:
         """Merge small files, bring the index up to date and remove older versions."""
@@ -417,19 +329,16 @@ class Gallery:
         with self._store.translated("read"):
             return measure(snapshot, self._store.bytes_on_disk(), recall_queries)
 
-    def _question(
-        self, snapshot: Snapshot, query: Query, model: str | None
-    ) -> searching.Question:
+    def _question(self, snapshot: Snapshot, query: Query, model: str | None) -> searching.Question:
         """One vector for whatever was asked."""
-        if isinstance(query, str):
-            query = [query]
-        if isinstance(query, Sequence) and query and all(isinstance(q, str) for q in query):
-            return searching.question_of_entries(snapshot, query)
-        vectors = unit_vectors(getattr(query, "vectors", query), what="search")
-        _check_fits(snapshot, vectors.shape[1], model or _fingerprint(query), "search with")
+        if _are_ids(query):
+            ids = [query] if isinstance(query, str) else query
+            return searching.question_of_entries(snapshot, ids)
+        vectors = unit_vectors(_vectors(query), what="search")
+        check_fits(snapshot, vectors.shape[1], model or _fingerprint(query), "search with")
         return searching.Question(searching.fused(vectors))
 
-    def _with_snapshot(self, read: Any) -> Any:
+    def _with_snapshot(self, read: Callable[[Snapshot], _T]) -> _T:
         """Read from the newest version; once more where it was cleaned away meanwhile."""
         for attempt in (1, 2, 3):
             snapshot = self._store.snapshot()
@@ -449,58 +358,16 @@ def _fingerprint(people: Any) -> str | None:
     return getattr(people, "fingerprint", None)
 
 
-def _check_fits(snapshot: Snapshot, dimension: int, model: str | None, doing: str) -> None:
-    if dimension != snapshot.dimension:
-        raise GalleryError(
-            f"cannot {doing} vectors of {dimension} numbers: this gallery holds vectors of "
-            f"{snapshot.dimension}, of another network; use that one, or another gallery"
-        )
-    if model and snapshot.model and model != snapshot.model:
-        raise GalleryError(
-            f"cannot {doing} vectors of the model {model}: this gallery holds those of "
-            f"{snapshot.model}, which are not comparable; use that model, or another gallery"
-        )
+def _vectors(query: Query) -> Any:
+    return getattr(query, "vectors", query)
 
 
-def _check_page(top_k: int, offset: int) -> None:
-    if not 1 <= top_k <= LARGEST_TOP_K:
-        raise GalleryError(
-            f"asked for {top_k:,} entries; expected 1 to {LARGEST_TOP_K:,} a page, "
-            "and an offset for the pages after"
-        )
-    if offset < 0:
-        raise GalleryError(f"the offset is {offset}; expected 0 or more")
+def _are_ids(query: Query) -> bool:
+    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query)
 
 
-def _what_to_forget(
-    where: str | None,
-    tag: str | None,
-    since: Time | None,
-    until: Time | None,
-    keep_days: float | None,
-) -> And:
-    parts: list[Filter] = []
-    if where:
-        parts.append(parse_filter(where))
-    if tag:
-        parts.append(Compare("tags", "=", tag))
-    if since is not None:
-        parts.append(Compare("seen_at", ">=", moment(since, "since")))
-    if until is not None:
-        parts.append(Compare("seen_at", "<", moment(until, "until")))
-    if keep_days is not None:
-        if not keep_days >= 0:
-            raise GalleryError(f"keep_days is {keep_days}; expected 0 or more")
-        before = datetime.now(UTC) - timedelta(days=keep_days)
-        parts.append(Compare("coalesce(seen_at, added_at)", "<", before))
-    return And(tuple(parts))
-
-
-def _spoken(query: Query) -> str | list[str]:
+def _spoken(query: Query) -> str:
     """A query for the log: ids, or how many vectors; never a vector."""
-    if isinstance(query, str):
-        return [query]
-    if isinstance(query, Sequence) and all(isinstance(q, str) for q in query):
-        return list(query)
-    shape = np.shape(getattr(query, "vectors", query))
-    return f"{shape[0] if len(shape) == 2 else 1} vectors"
+    if _are_ids(query):
+        return query if isinstance(query, str) else " ".join(query)
+    return f"{len(np.atleast_2d(_vectors(query)))} vectors"

@@ -67,7 +67,9 @@ def index_statistics(snapshot: Snapshot) -> Any | None:
     return snapshot.table.index_stats(VECTOR_INDEX)
 
 
-def ask_index(snapshot: Snapshot, query: Floats, k: int, where: str | None) -> tuple[Numbers, Floats]:
+def ask_index(
+    snapshot: Snapshot, query: Floats, k: int, where: str | None
+) -> tuple[Numbers, Floats]:
     """Up to k row numbers and cosine similarities, best first.
 
     Entries that the index does not hold yet are compared as well.

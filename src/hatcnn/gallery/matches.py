@@ -1,4 +1,4 @@
-"""What a search found."""
+"""What the gallery answers: entries, matches, and what was added or forgotten."""
 
 from __future__ import annotations
 
@@ -117,8 +117,49 @@ class Matches(Sequence[Match]):
         return f"{plain_table(('rank', 'score', *ENTRY_COLUMNS), cells)}\n{searched}"
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What `Gallery.add` did.
+
+    Attributes:
+        added: entries that are new.
+        present: entries that were there before, by their content, and stay as they were.
+        ids: of all of them, in the order of the pictures.
+    """
+
+    added: int
+    present: int
+    ids: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts and ids."""
+        return {"added": self.added, "present": self.present, "ids": list(self.ids)}
+
+    def __str__(self) -> str:
+        return f"{self.added:,} added, {self.present:,} already there"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `Gallery.forget` found, and whether it is gone.
+
+    Attributes:
+        ids: of the entries.
+        examples: the first few of them.
+        gone: whether they were removed; not in a dry run.
+    """
+
+    ids: tuple[str, ...]
+    examples: tuple[Entry, ...]
+    gone: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Ids and whether they are gone."""
+        return {"entries": len(self.ids), "gone": self.gone, "ids": list(self.ids)}
+
+
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under their headings, as wide as they need; columns without any value are left out."""
+    """Columns under their headings, as wide as they need; those without any value are left out."""
     kept = [i for i in range(len(headings)) if not rows or any(row[i] for row in rows)]
     lines = [[headings[i] for i in kept], *([row[i] for i in kept] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(kept))]

@@ -128,7 +128,9 @@ def describe(
         # A probability that was rounded to 0 may still be told from one that was not.
         logs += np.log(np.maximum(chance if trait.present else 1 - chance, 1e-12))
     numbers = table["_rowid"].to_numpy().astype(np.int64)
-    rows, scores = best([(numbers, np.exp(logs).astype(np.float32))], min(offset + top_k, len(logs)))
+    rows, scores = best(
+        [(numbers, np.exp(logs).astype(np.float32))], min(offset + top_k, len(logs))
+    )
     return _matches(snapshot, rows, scores, offset, top_k, exact=True)
 
 
@@ -145,30 +147,36 @@ def alike(
 
 
 def full_ids(snapshot: Snapshot, given: Sequence[str]) -> list[str]:
-    """Whole ids of entries that are named by their ids or the beginnings of them.
+    """Whole ids of the entries that are named by their ids or the beginnings of them.
 
     Raises:
-        GalleryError: when none or several begin so.
+        GalleryError: for what is no id, or begins several.
     """
     found = []
     for text in given:
-        if not re.fullmatch(r"[0-9a-f]{4,32}", text.lower()):
+        prefix = text.lower()
+        if not re.fullmatch(r"[0-9a-f]{4,32}", prefix):
             raise GalleryError(
                 f"{text!r} is no id of an entry; expected 32 hexadecimal digits or the first few"
             )
-        prefix = text.lower()
-        where = f"id = '{prefix}'" if len(prefix) == 32 else f"starts_with(id, '{prefix}')"
-        ids = snapshot.rows(["id"], where)["id"].to_pylist()
-        if len(ids) != 1:
-            several = f"{len(ids)} entries begin with" if ids else "no entry has the id"
-            raise GalleryError(f"{several} {text}: 'hatcnn gallery list' shows them")
+        if len(prefix) == 32:
+            found.append(prefix)
+            continue
+        ids = snapshot.rows(["id"], f"starts_with(id, '{prefix}')")["id"].to_pylist()
+        if len(ids) > 1:
+            raise GalleryError(f"{len(ids)} entries have ids that begin with {text}: add digits")
         found += ids
     return found
 
 
 def find_ids(snapshot: Snapshot, given: Sequence[str]) -> Numbers:
     """Row numbers of entries, by their ids or the beginnings of them; see `full_ids`."""
-    rows = snapshot.rows(["id"], in_list("id", full_ids(snapshot, given)))
+    ids = full_ids(snapshot, given)
+    rows = snapshot.rows(["id"], in_list("id", ids))
+    found = rows["id"].to_pylist()
+    for text in given:
+        if not any(entry.startswith(text.lower()) for entry in found):
+            raise GalleryError(f"no entry has the id {text}; was it forgotten?")
     return rows["_rowid"].to_numpy().astype(np.int64)
 
 

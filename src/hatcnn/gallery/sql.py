@@ -42,7 +42,8 @@ def to_sql(condition: Filter) -> str:
 
 def in_list(column: str, values: Iterable[Value]) -> str:
     """SQL for a column that is one of several values."""
-    return f"{column} in ({', '.join(map(literal, values))})"
+    listed = ", ".join(map(literal, values))
+    return f"{column} in ({listed})" if listed else "false"
 
 
 def not_from(cameras: Iterable[str]) -> str:

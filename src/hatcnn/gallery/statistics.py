@@ -83,7 +83,10 @@ class Statistics:
             ("identities", f"{self.identities:,}"),
             ("tracklets", f"{self.tracklets:,}"),
             ("seen", span),
-            ("vectors", f"{self.dimension} numbers, {self.precision}" if self.dimension else "none"),
+            (
+                "vectors",
+                f"{self.dimension} numbers, {self.precision}" if self.dimension else "none",
+            ),
             ("model", self.model or "not named"),
         ]
         if self.bytes_per_entry is not None:
@@ -126,5 +129,7 @@ def measure(snapshot: Snapshot | None, size: int | None, recall_queries: int) ->
         bytes_on_disk=size,
         index=index.index_type if index else "exact",
         indexed=index.num_indexed_rows if index else 0,
-        recall_at_10=measure_recall(snapshot, recall_queries, RECALL_AT) if recall_queries else None,
+        recall_at_10=measure_recall(snapshot, recall_queries, RECALL_AT)
+        if recall_queries
+        else None,
     )

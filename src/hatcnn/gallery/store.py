@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import random
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,7 +139,7 @@ class Store:
         """Make the table unless another process just has."""
         with self.translated("make"):
             try:
-                table = self.connection.create_table(TABLE, schema=schema)
+                table: Any = self.connection.create_table(TABLE, schema=schema)
                 # merge_insert settles two writers of one entry by this key.
                 table.set_unenforced_primary_key("id")
             except ValueError as error:
@@ -173,7 +173,6 @@ class Store:
             unreferenced: also remove files that belong to no version at all, such as those of a
                 killed process. Nobody else may be writing.
         """
-        from datetime import timedelta
 
         def change(table: Any) -> None:
             with warnings.catch_warnings():
@@ -212,7 +211,11 @@ class Store:
             words in text for words in ("permission denied", "read-only file system")
         ):
             return f"{start}: it may not be written to ({said})"
-        if self.folder is not None and (self.folder / f"{TABLE}.lance").exists() and doing != "make":
+        if (
+            self.folder is not None
+            and (self.folder / f"{TABLE}.lance").exists()
+            and doing != "make"
+        ):
             return f"{start}: it may be damaged ({said}); its last backup is the safest way back"
         return f"{start}: {said}"
 
@@ -236,7 +239,7 @@ def ensure_folder(folder: Path, *, create: bool) -> None:
     if not create:
         raise GalleryError(f"no gallery at {folder}: 'hatcnn gallery add' makes one")
     try:
-        os.makedirs(folder, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GalleryError(f"cannot make the gallery {folder}: {error.strerror}") from None
 
