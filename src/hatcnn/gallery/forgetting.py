@@ -24,7 +24,7 @@ from hatcnn.gallery.store import Snapshot, Store
 
 MOVED_AT_ONCE = 10_000
 """Rows of one commit, thumbnails included, which are held in memory."""
-DELETED_AT_ONCE = 2_000
+DELETED_AT_ONCE = 20_000
 
 
 def purge(store: Store, ids: Sequence[str], advance: Callable[[int], None]) -> None:
