@@ -24,13 +24,13 @@ PATIENCE_S = 120.0
 
 
 @contextlib.contextmanager
-def locked(folder: Path | None, *, alone: bool, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def locked(folder: Path | None, *, alone: bool, patience_s: float | None = None) -> Iterator[None]:
     """Hold the gallery's lock; the system gives it back when the process dies.
 
     Args:
         folder: of the gallery; without one, on an object store, there is no lock.
         alone: keep out every other writer, not only those that want to be alone.
-        patience_s: seconds to wait.
+        patience_s: seconds to wait; `PATIENCE_S` unless said.
 
     Raises:
         GalleryError: when the folder cannot be written, or another process keeps the lock.
@@ -44,8 +44,9 @@ def locked(folder: Path | None, *, alone: bool, patience_s: float = PATIENCE_S) 
         raise GalleryError(
             f"cannot write in the gallery {folder}: {error.strerror}; nothing was changed"
         ) from None
+    patience = PATIENCE_S if patience_s is None else patience_s
     try:
-        _wait(descriptor, folder, fcntl.LOCK_EX if alone else fcntl.LOCK_SH, patience_s)
+        _wait(descriptor, folder, fcntl.LOCK_EX if alone else fcntl.LOCK_SH, patience)
         yield
     finally:
         os.close(descriptor)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import random
+import re
 import shutil
 import time
 import warnings
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from hatcnn.errors import GalleryError
+from hatcnn.gallery.audit import AUDIT_FILE
 from hatcnn.gallery.exact import Block, Numbers
 from hatcnn.gallery.schema import FORMAT
 
@@ -200,24 +201,31 @@ class Store:
             raise GalleryError(self._explained(doing, error)) from error
 
     def _explained(self, doing: str, error: Exception) -> str:
-        said = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
-        text = str(error).lower()
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        # Where in the library's own source it happened helps nobody here.
+        said = re.sub(r",? ?/\S+\.rs:\d+(:\d+)?", "", lines[0] if lines else repr(error))[:300]
         start = f"cannot {doing} the gallery {self.uri}"
-        number = error.errno if isinstance(error, OSError) else None
-        if number == errno.ENOSPC or "no space left" in text or "os error 28" in text:
-            free = f"{shutil.disk_usage(self.folder).free:,} bytes free" if self.folder else said
-            return f"{start}: the disk is full ({free}); what was acknowledged is kept"
-        if number in (errno.EROFS, errno.EACCES, errno.EPERM) or any(
-            words in text for words in ("permission denied", "read-only file system")
-        ):
+        text = str(error).lower()
+        if any(words in text for words in ("no space left", "os error 28", "quota exceeded")):
+            free = f" ({shutil.disk_usage(self.folder).free:,} bytes free)" if self.folder else ""
+            return f"{start}: the disk is full{free}; what was acknowledged is kept"
+        if "file too large" in text:
+            return f"{start}: its files may not grow any larger; what was acknowledged is kept"
+        if any(words in text for words in ("permission denied", "read-only file system")):
             return f"{start}: it may not be written to ({said})"
-        if (
-            self.folder is not None
-            and (self.folder / f"{TABLE}.lance").exists()
-            and doing != "make"
-        ):
-            return f"{start}: it may be damaged ({said}); its last backup is the safest way back"
+        if any(words in text for words in _SIGNS_OF_DAMAGE):
+            return f"{start}: it is damaged ({said}); restore it from a backup"
         return f"{start}: {said}"
+
+
+_SIGNS_OF_DAMAGE = (
+    "fill whole buffer",
+    "too small",
+    "not found",
+    "no such file",
+    "magic",
+    "corrupt",
+)
 
 
 def ensure_folder(folder: Path, *, create: bool) -> None:
@@ -226,22 +234,34 @@ def ensure_folder(folder: Path, *, create: bool) -> None:
     Raises:
         GalleryError: when there is none and none is to be made, or something else is there.
     """
-    if folder.is_dir():
-        others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
-        if others and f"{TABLE}.lance" not in others and "audit.jsonl" not in others:
-            raise GalleryError(
-                f"{folder} is no gallery: it holds {', '.join(sorted(others)[:3])}; name a gallery "
-                "or an empty folder"
-            )
-        return
-    if folder.exists():
-        raise GalleryError(f"{folder} is a file; expected the folder of a gallery")
-    if not create:
-        raise GalleryError(f"no gallery at {folder}: 'hatcnn gallery add' makes one")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_dir():
+            _check_is_gallery(folder)
+        elif folder.exists():
+            raise GalleryError(f"{folder} is a file; expected the folder of a gallery")
+        elif not create:
+            raise GalleryError(f"no gallery at {folder}: 'hatcnn gallery add' makes one")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GalleryError(f"cannot make the gallery {folder}: {error.strerror}") from None
+        raise GalleryError(f"cannot open the gallery {folder}: {error.strerror}") from None
+
+
+def _check_is_gallery(folder: Path) -> None:
+    table = folder / f"{TABLE}.lance"
+    others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+    if others and not table.is_dir() and AUDIT_FILE not in others:
+        raise GalleryError(
+            f"{folder} is no gallery: it holds {', '.join(sorted(others)[:3])}; name a gallery "
+            "or an empty folder"
+        )
+    # Entries come after the first version: whoever made the table and was cut off left none.
+    has_entries = any((table / "data").glob("*.lance"))
+    if has_entries and not any((table / "_versions").glob("*.manifest")):
+        raise GalleryError(
+            f"the gallery {folder} is damaged: it has entries and no list of them "
+            f"({table.name}/_versions is empty); restore it from a backup"
+        )
 
 
 def _is_conflict(error: Exception) -> bool:
