@@ -102,7 +102,7 @@ def test_an_index_keeps_nothing_either(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "EXACT_BYTES", 0)
     folder = tmp_path / "town.gallery"
     gallery, people, small, ids = town(folder)
-    assert gallery.stats().index == "IVF_PQ"
+    assert gallery.stats().index == "IVF_RQ"
     indices = folder / "people.lance" / "_indices"
     old = {p.name for p in indices.iterdir()}
     gallery.forget(ids=ids[100:110])

@@ -159,7 +159,7 @@ def test_a_large_gallery_is_read_block_by_block(town, monkeypatch):
 def test_the_index_finds_nearly_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "EXACT_BYTES", 0)
     gallery = Gallery.open(tmp_path / "gallery")
-    people = crowd(3000)
+    people = crowd(3000, dimension=256)
     gallery.add(people, camera=[i % 10 for i in range(3000)])
     query = people.vectors[7]
     found, exact = gallery.search(query), gallery.search(query, exact=True)
@@ -167,7 +167,7 @@ def test_the_index_finds_nearly_the_same(tmp_path, monkeypatch):
     assert exact.exact
     assert found[0] == exact[0]
     said = gallery.stats()
-    assert said.index == "IVF_PQ"
+    assert said.index == "IVF_RQ"
     assert said.indexed == 3000
     assert said.recall_at_10 > 0.9
     # The share that stats reports is the share that an oracle counts.
@@ -187,9 +187,20 @@ def test_the_index_finds_nearly_the_same(tmp_path, monkeypatch):
     }
     assert len(both) >= 18
     # New entries are found before the index holds them.
-    late = crowd(5, seed=3)
+    late = crowd(5, dimension=256, seed=3)
     gallery.add(late)
     assert gallery.search(late.vectors[2])[0].entry.name == late.names[2]
+
+
+def test_dimensions_that_cannot_be_indexed_are_searched_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "EXACT_BYTES", 0)
+    gallery = Gallery.open(tmp_path / "gallery")
+    people = crowd(50, dimension=30)
+    gallery.add(people)
+    found = gallery.search(people.vectors[4])
+    assert found.exact
+    assert found[0].entry.name == people.names[4]
+    assert gallery.stats().index == "exact"
 
 
 def test_refuses_impossible_questions(town):

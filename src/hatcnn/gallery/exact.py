@@ -11,11 +11,18 @@ import numpy.typing as npt
 from hatcnn.gallery.schema import Floats
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
-Block: TypeAlias = tuple[Numbers, npt.NDArray[Any]]
-"""Row numbers (n) and their vectors (n, d), in any floating-point precision."""
+Block: TypeAlias = tuple[Numbers, Floats]
+"""Row numbers (n) and their vectors (n, d) of length 1."""
 
 BLOCK = 8192
 """Rows that are compared at a time."""
+
+
+def unit(vectors: npt.NDArray[Any]) -> Floats:
+    """(n, d) as float32 of length 1, which what was rounded to float16 no longer is exactly."""
+    numbers = vectors.astype(np.float32)
+    numbers /= np.sqrt(np.einsum("nd,nd->n", numbers, numbers))[:, None]
+    return numbers
 
 
 def scored(blocks: Iterable[Block], query: Floats) -> Iterator[tuple[Numbers, Floats]]:
@@ -26,10 +33,7 @@ def scored(blocks: Iterable[Block], query: Floats) -> Iterator[tuple[Numbers, Fl
         query: (d) float32 of length 1.
     """
     for rows, vectors in blocks:
-        numbers = vectors.astype(np.float32, copy=False)
-        # What was rounded to float16 is no longer exactly of length 1.
-        lengths = np.sqrt(np.einsum("nd,nd->n", numbers, numbers))
-        yield rows, np.clip(numbers @ query / lengths, -1, 1)
+        yield rows, np.clip(vectors @ query, -1, 1)
 
 
 def best(parts: Iterable[tuple[Numbers, Floats]], k: int) -> tuple[Numbers, Floats]:

@@ -1,19 +1,26 @@
-"""The vector index of large galleries: when there is one, how it is asked, how good it is."""
+"""The vector index of large galleries: when there is one, how it is asked, how good it is.
+
+It is LanceDB's IVF with RaBitQ codes of one bit a number: 40,000 entries take 4 s to index where
+product quantisation takes minutes, and 145 bytes an entry. The codes choose, the stored vectors of
+the chosen decide.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from lancedb.index import IvfPq
+from lancedb.index import IvfRq
 
-from hatcnn.gallery.exact import Numbers, best, scored
+from hatcnn.gallery.exact import Numbers, best, scored, unit
 from hatcnn.gallery.schema import Floats
 from hatcnn.gallery.store import VECTOR_INDEX, Snapshot, Store
 
+PARTITION = 4096
+"""Entries of a partition. Twice as many partitions take twice as long to make and find no more."""
 PROBES = 40
 """Partitions that a search looks into."""
-REFINE = 10
+REFINE = 30
 """So many times the entries asked for are compared again by their stored vectors."""
 LARGEST_K = 1000
 """Beyond so many entries asked for, comparing all is as quick."""
@@ -28,10 +35,9 @@ def build_index(store: Store) -> None:
         snapshot = Snapshot(table)
         table.create_index(
             "vector",
-            config=IvfPq(
+            config=IvfRq(
                 distance_type="cosine",
-                num_partitions=max(1, round(np.sqrt(snapshot.count))),
-                num_sub_vectors=_sub_vectors(snapshot.dimension),
+                num_partitions=max(1, snapshot.count // PARTITION),
             ),
             name=VECTOR_INDEX,
         )
@@ -42,7 +48,8 @@ def build_index(store: Store) -> None:
 def refresh_index(store: Store) -> None:
     """Make the index where the gallery has become large; bring it up to date where it lags."""
     snapshot = store.snapshot()
-    if snapshot is None or snapshot.is_small:
+    if snapshot is None or snapshot.is_small or snapshot.dimension % 8:
+        # The codes fill whole bytes; networks with other dimensions are rare, and searched exactly.
         return
     statistics = index_statistics(snapshot)
     if statistics is None:
@@ -88,8 +95,9 @@ def ask_index(
     found = search.to_arrow()
     vectors = found["vector"].combine_chunks().flatten().to_numpy()
     rows = found["_rowid"].to_numpy().astype(np.int64)
+    block = rows, unit(vectors.reshape(-1, snapshot.dimension))
     # Scored as the exact search does it, so that both say the same of the same entry.
-    return best(scored([(rows, vectors.reshape(-1, snapshot.dimension))], query), k)
+    return best(scored([block], query), k)
 
 
 def measure_recall(snapshot: Snapshot, queries: int, k: int) -> float | None:
@@ -104,8 +112,7 @@ def measure_recall(snapshot: Snapshot, queries: int, k: int) -> float | None:
     rows = snapshot.rows(["id"], None)["_rowid"].to_numpy().astype(np.int64)
     chosen = rows[np.linspace(0, len(rows) - 1, min(queries, len(rows))).astype(np.int64)]
     taken = snapshot.take(chosen, ["vector"])
-    vectors = np.array([row["vector"] for row in taken], np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit(np.array([row["vector"] for row in taken]))
     found = [set(ask_index(snapshot, vector, k, None)[0].tolist()) for vector in vectors]
     nearest = _nearest(snapshot, vectors, k)
     shares = [len(f & n) / len(n) for f, n in zip(found, nearest, strict=True)]
@@ -120,8 +127,3 @@ def _nearest(snapshot: Snapshot, queries: Floats, k: int) -> list[set[int]]:
         for i, query in enumerate(queries):
             rows[i], scores[i] = best([(rows[i], scores[i]), *scored([block], query)], k)
     return [set(r.tolist()) for r in rows]
-
-
-def _sub_vectors(dimension: int) -> int:
-    """Eight numbers share a byte where the dimension allows it."""
-    return next((dimension // width for width in (8, 4, 2) if dimension % width == 0), dimension)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hatcnn.attributes import NAMES
 from hatcnn.errors import GalleryError
-from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored
+from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored, unit
 from hatcnn.gallery.filters import Filter
 from hatcnn.gallery.indexing import LARGEST_K, ask_index, index_statistics
 from hatcnn.gallery.matches import Entry, Match, Matches
@@ -58,9 +58,8 @@ def fused(vectors: Floats) -> Floats:
 def question_of_entries(snapshot: Snapshot, ids: Sequence[str]) -> Question:
     """Look for the person of entries inside."""
     entries = snapshot.take(find_ids(snapshot, ids), ["id", "vector", "camera"])
-    vectors = np.array([entry["vector"] for entry in entries], np.float32)
     return Question(
-        fused(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)),
+        fused(unit(np.array([entry["vector"] for entry in entries]))),
         tuple(entry["id"] for entry in entries),
         tuple({entry["camera"] for entry in entries if entry["camera"] is not None}),
     )

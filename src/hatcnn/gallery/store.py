@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from hatcnn.errors import GalleryError
 from hatcnn.gallery.audit import AUDIT_FILE
-from hatcnn.gallery.exact import Block, Numbers
-from hatcnn.gallery.schema import FORMAT
+from hatcnn.gallery.exact import Block, Numbers, unit
+from hatcnn.gallery.schema import FORMAT, Floats
 
 TABLE = "people"
 VECTOR_INDEX = "vector_idx"
@@ -57,15 +57,14 @@ class Snapshot:
         return int(self.table.count_rows())
 
     @cached_property
-    def in_memory(self) -> tuple[Numbers, Any]:
+    def in_memory(self) -> tuple[Numbers, Floats]:
         """Row numbers, in order, and all vectors (n, d) float32; for small galleries."""
         blocks = list(self.stream(None))
         if not blocks:
             return np.empty(0, np.int64), np.empty((0, self.dimension), np.float32)
         rows = np.concatenate([b[0] for b in blocks])
         order = np.argsort(rows)
-        vectors = np.concatenate([b[1] for b in blocks]).astype(np.float32)
-        return rows[order], vectors[order]
+        return rows[order], np.concatenate([b[1] for b in blocks])[order]
 
     @property
     def is_small(self) -> bool:
@@ -73,11 +72,11 @@ class Snapshot:
         return self.count * self.dimension * 4 <= EXACT_BYTES
 
     def stream(self, where: str | None) -> Iterator[Block]:
-        """Row numbers and stored vectors of the entries that pass, from disk."""
+        """Row numbers and vectors of the entries that pass, from disk."""
         query = self._scan(["vector"], where)
         for batch in query.to_batches():
             vectors = batch["vector"].flatten().to_numpy().reshape(-1, self.dimension)
-            yield batch["_rowid"].to_numpy().astype(np.int64), vectors
+            yield batch["_rowid"].to_numpy().astype(np.int64), unit(vectors)
 
     def rows(self, columns: list[str], where: str | None) -> pa.Table:
         """Columns of the entries that pass, and ``_rowid``, ordered by it."""
