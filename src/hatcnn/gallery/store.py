@@ -25,8 +25,8 @@ from hatcnn.gallery.schema import FORMAT, Floats
 
 TABLE = "people"
 VECTOR_INDEX = "vector_idx"
-EXACT_BYTES = 256 * 2**20
-"""Vectors as float32 up to this size are kept in memory: 65,536 of 1,024 numbers."""
+EXACT_BYTES = 128 * 2**20
+"""Vectors as float32 up to this size are kept in memory: 32,768 of 1,024 numbers."""
 ATTEMPTS = 20
 """How often a commit that met another is tried."""
 
