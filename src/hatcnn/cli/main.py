@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "rank a gallery with a trained network and report how well",
     "embed": "turn pictures into vectors and attributes",
     "gallery": "keep, search, describe and forget people",
+    "serve": "a gallery behind an address: HTTP API",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
