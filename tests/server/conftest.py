@@ -61,6 +61,11 @@ def client(serve):
     return serve()
 
 
+def upload(crops, name="crop.png"):
+    """Pictures for `files=` of a request."""
+    return [("pictures", (name, crop)) for crop in crops]
+
+
 def _png(pixels):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

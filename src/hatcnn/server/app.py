@@ -18,6 +18,11 @@ from hatcnn.server.routes import entries, forget, operation, pictures, search
 from hatcnn.server.service import Service
 from hatcnn.server.settings import Settings
 
+ROUTERS = (
+    operation.router, pictures.router, entries.router, search.router, search.uploads,
+    forget.router, forget.uploads,
+)  # fmt: skip
+
 DESCRIPTION = """\
 A gallery of people that can be searched by picture and by words, and can forget.
 
@@ -74,8 +79,8 @@ def create_app(
     )  # fmt: skip
     app.state.service = service
     refusals.install(app)
-    for module in (operation, pictures, entries, search, forget):
-        app.include_router(module.router, prefix="/v1")
+    for router in ROUTERS:
+        app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
     app.add_middleware(Observed, metrics=service.metrics)

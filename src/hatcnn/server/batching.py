@@ -49,7 +49,8 @@ class Batcher:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._task: asyncio.Task[None] | None = None
-        self._seconds_each = 0.01
+        self.seconds_each = 0.01
+        """Of a picture in a full batch, as far as is known."""
         self.announced = 0
         self.on_batch: Callable[[int, float], None] = lambda _size, _seconds: None
         """Told the size of every batch and the seconds it took."""
@@ -69,8 +70,8 @@ class Batcher:
     def check(self, count: int = 1) -> None:
         """Raise `Busy` when so many more pictures would not be taken."""
         if self.announced + count > self._max_waiting:
-            wait = math.ceil(self.announced * self._seconds_each)
-            raise Busy("pictures", retry_after=min(30, max(1, wait)))
+            wait = math.ceil(self.announced * self.seconds_each)
+            raise Busy("pictures", retry_after=min(10, max(1, wait)))
 
     @contextlib.contextmanager
     def announce(self, count: int) -> Iterator[None]:
@@ -112,7 +113,9 @@ class Batcher:
                         one.answer.set_exception(error)
                 continue
             seconds = loop.time() - began
-            self._seconds_each = seconds / len(batch)
+            # Small batches cost more a picture and say less of what a full queue takes.
+            weight = 0.3 * len(batch) / self._max_batch
+            self.seconds_each += weight * (seconds / len(batch) - self.seconds_each)
             self.on_batch(len(batch), seconds)
             for i, one in enumerate(batch):
                 if not one.answer.done():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from hatcnn.errors import HatcnnError
 
@@ -82,8 +84,11 @@ class Client:
         return self._send("GET", "/v1/metrics").text
 
     def embed(self, pictures: Sequence[Picture]) -> dict[str, Any]:
-        """Vectors and attributes."""
-        return self._upload("/v1/embed", pictures, {})
+        """Vectors, as arrays (d) float32, and attributes."""
+        found = self._upload("/v1/embed", pictures, {"vectors": "base64"})
+        for picture in found["pictures"]:
+            picture["vector"] = np.frombuffer(base64.b64decode(picture["vector"]), "<f4")
+        return found
 
     def attributes(self, pictures: Sequence[Picture]) -> dict[str, Any]:
         """What people wear."""

@@ -68,6 +68,7 @@ class Guard:
         self._in_hand = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -20,7 +20,7 @@ from hatcnn.server.refusals import problem_response
 
 log = logging.getLogger("hatcnn.server")
 
-API = "/v1/"
+PREFIX = "/v1"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -70,6 +70,7 @@ class Observed:
         self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -90,7 +91,7 @@ class Observed:
                 headers["X-Request-ID"] = visit.request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
-                if scope["path"].startswith(API):
+                if scope["path"].startswith(f"{PREFIX}/"):
                     for name, value in API_HEADERS.items():
                         headers[name] = value
             await send(message)

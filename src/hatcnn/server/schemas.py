@@ -93,7 +93,10 @@ class PictureAttributes(BaseModel):
 class PictureEmbedding(PictureAttributes):
     """A person's vector."""
 
-    vector: list[float] = Field(description="Of length 1: inner products are similarities.")
+    vector: list[float] | str = Field(
+        description="Of length 1, so that inner products are similarities: numbers, or Base64 of "
+        "little-endian float32."
+    )
 
 
 class Embedded(BaseModel):

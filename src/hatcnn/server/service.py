@@ -103,7 +103,8 @@ class Service:
     async def start(self) -> None:
         """Make ready: the first pass through a network is slow, and nobody should wait for it."""
         self.batcher.start()
-        await self.decoding.run(self.network.warm_up)
+        warm_up = partial(self.network.warm_up, self.settings.max_batch)
+        self.batcher.seconds_each = await self.decoding.run(warm_up)
         self.ready = True
 
     async def stop(self) -> None:

@@ -32,12 +32,16 @@ class UploadRequest(Request):
         """The form.
 
         Raises:
-            Refusal: 415 when it is no form, 400 when it is broken, 413 when it holds too much.
+            Refusal: 415 when it is no form, 400 when it is broken, 413 when it holds too much,
+                503 when too many pictures are waiting.
         """
         kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise Refusal(415, "expected a form: multipart/form-data")
-        limit = self.app.state.service.settings.max_pictures
+        service = self.app.state.service
+        # Before megabytes are read in vain.
+        service.batcher.check()
+        limit = service.settings.max_pictures
         stream: AsyncGenerator[bytes, None] = self.stream()
         try:
             async with aclosing(stream):

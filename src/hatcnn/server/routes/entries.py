@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Query
 from starlette.responses import Response
 
+from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.routes.pictures import Pictures, skipped
@@ -16,7 +17,9 @@ from hatcnn.server.schemas import Added, Entries, Entry, EntryId, Offset, Statis
 from hatcnn.server.service import who_asks
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
-router = APIRouter(tags=["gallery"], route_class=UploadRoute, responses=error_responses(404, 409))
+router = APIRouter(
+    prefix=PREFIX, tags=["gallery"], route_class=UploadRoute, responses=error_responses(404, 409)
+)
 Who = Annotated[str, Depends(who_asks)]
 
 

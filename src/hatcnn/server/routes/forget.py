@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form
 
 from hatcnn import gallery as galleries
+from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.entries import Who
 from hatcnn.server.routes.operation import ServiceOf
@@ -26,8 +27,9 @@ from hatcnn.server.uploads import UploadRoute, read_uploads
 IDS = 1000
 """Listed in an answer."""
 
-uploads = APIRouter(route_class=UploadRoute)
-router = APIRouter(tags=["forget"], responses=error_responses(404, 409, 415))
+_ALL = {"prefix": PREFIX, "tags": ["forget"], "responses": error_responses(404, 409, 415)}
+uploads = APIRouter(route_class=UploadRoute, **_ALL)
+router = APIRouter(**_ALL)
 
 
 @router.delete("/entries/{entry}")
@@ -90,6 +92,3 @@ async def _forget(service: Service, who: str, ids: tuple[str, ...]) -> Forgotten
     if not done.ids:
         raise Refusal(404, "there is no such entry: it may have been forgotten before")
     return Forgotten(count=len(done.ids), ids=list(done.ids[:IDS]))
-
-
-router.include_router(uploads)

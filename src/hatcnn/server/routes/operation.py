@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from hatcnn import __version__
 from hatcnn.attributes import NAMES
+from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.schemas import Health, ModelCard, Readiness
 from hatcnn.server.service import Service, service_of
 
-router = APIRouter(tags=["operation"], responses=error_responses())
+router = APIRouter(prefix=PREFIX, tags=["operation"], responses=error_responses())
 ServiceOf = Annotated[Service, Depends(service_of)]
 
 

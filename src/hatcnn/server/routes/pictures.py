@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, File, Form, UploadFile
 from starlette.responses import Response
 
+from hatcnn.server.batching import Floats
 from hatcnn.server.explaining import ImageKind
+from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.schemas import (
@@ -23,7 +26,9 @@ from hatcnn.server.schemas import (
 from hatcnn.server.service import People
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
-router = APIRouter(tags=["pictures"], route_class=UploadRoute, responses=error_responses(415, 501))
+router = APIRouter(
+    prefix=PREFIX, tags=["pictures"], route_class=UploadRoute, responses=error_responses(415, 501)
+)
 Pictures = Annotated[
     list[UploadFile],
     File(description="JPEG, PNG, WebP, BMP, TIFF or GIF; each shows one person.", min_length=1),
@@ -31,14 +36,22 @@ Pictures = Annotated[
 
 
 @router.post("/embed")
-async def embed(pictures: Pictures, service: ServiceOf) -> Embedded:
+async def embed(
+    pictures: Pictures,
+    service: ServiceOf,
+    vectors: Annotated[
+        Literal["numbers", "base64"], Form(description="How vectors are written.")
+    ] = "numbers",
+) -> Embedded:
     """Vectors and attributes of pictures. Those that cannot be read are skipped and named."""
     people = await service.people(await read_uploads(pictures))
     return Embedded(
         fingerprint=people.fingerprint,
         pictures=[
             PictureEmbedding(
-                name=name, attributes=probabilities(_row(people, i)), vector=vector.tolist()
+                name=name,
+                attributes=probabilities(_row(people, i)),
+                vector=_base64(vector) if vectors == "base64" else vector.tolist(),
             )
             for i, (name, vector) in enumerate(zip(people.names, people.vectors, strict=True))
         ],
@@ -101,6 +114,10 @@ async def explain(
 def skipped(people: People) -> list[Skipped]:
     """Pictures that could not be read."""
     return [Skipped(name=name, reason=reason) for name, reason in people.skipped]
+
+
+def _base64(vector: Floats) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
 def _row(people: People, i: int) -> object:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form
 
 from hatcnn import gallery as galleries
+from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import error_responses
 from hatcnn.server.routes.entries import Who
 from hatcnn.server.routes.operation import ServiceOf
@@ -24,8 +25,13 @@ from hatcnn.server.schemas import (
 from hatcnn.server.service import Service
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
-uploads = APIRouter(route_class=UploadRoute)
-router = APIRouter(prefix="/search", tags=["search"], responses=error_responses(404, 409, 415))
+_ALL = {
+    "prefix": f"{PREFIX}/search",
+    "tags": ["search"],
+    "responses": error_responses(404, 409, 415),
+}
+uploads = APIRouter(route_class=UploadRoute, **_ALL)
+router = APIRouter(**_ALL)
 
 
 @uploads.post("/picture")
@@ -124,6 +130,3 @@ async def _ask(service: Service, who: str, search: Any, top_k: int, *, by_pictur
         matches=matches,
         next_offset=matches[-1].rank if len(found) > top_k else None,
     )
-
-
-router.include_router(uploads)
