@@ -1,4 +1,6 @@
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hatcnn.inference import Embedder
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import save_model
 from hatcnn.server import Settings, create_app
+from hatcnn.server.running import make_server
 from tests.models.test_network import NARROW
 
 
@@ -54,6 +57,30 @@ def serve(gallery, embedder, model):
     yield start
     for client in started:
         client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def listen(gallery, embedder, model):
+    """Start a server at a port of this machine, in a thread: `listen(max_pictures=3)`."""
+    started = []
+
+    def start(**settings):
+        chosen = Settings(port=0, **settings)
+        app = create_app(gallery, embedder, chosen, model=model)
+        server = make_server(app, chosen)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        started.append((server, thread))
+        while not server.started:
+            time.sleep(0.01)
+            assert thread.is_alive()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}", app
+
+    yield start
+    for server, thread in started:
+        server.should_exit = True
+        thread.join(30)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tyro
 from hatcnn.errors import ConfigError
 from hatcnn.gallery import Gallery
 from hatcnn.server.app import create_app
-from hatcnn.server.running import serve
+from hatcnn.server.running import make_server, serve
 from hatcnn.server.settings import Settings
 from hatcnn.server.tokens import read_tokens
 
@@ -83,12 +83,7 @@ def main(arguments: list[str]) -> None:
         f"/v1{', read-only' if settings.read_only else ''}; stop with Ctrl-C",
         flush=True,
     )
-    serve(
-        app,
-        settings,
-        certificate=str(options.certificate) if options.certificate else None,
-        key=str(options.key) if options.key else None,
-    )
+    serve(make_server(app, settings, certificate=options.certificate, key=options.key))
 
 
 def _check_free(settings: Settings) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import warnings
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -68,24 +71,19 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def serve(
-    app: FastAPI,
-    settings: Settings,
-    *,
-    certificate: str | None = None,
-    key: str | None = None,
-) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand.
+def make_server(
+    app: FastAPI, settings: Settings, *, certificate: Path | None = None, key: Path | None = None
+) -> uvicorn.Server:
+    """A uvicorn server around an app.
 
     Args:
         app: from `create_app`.
         settings: the same.
         certificate, key: PEM files, for HTTPS.
     """
-    log_as_json()
-    options: dict[str, Any] = {}
-    if certificate:
-        options = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    files: dict[str, Any] = {}
+    if certificate is not None:
+        files = {"ssl_certfile": certificate, "ssl_keyfile": key}
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -97,8 +95,18 @@ def serve(
         server_header=False,
         access_log=False,
         log_config=None,
-        limit_concurrency=2 * settings.max_requests + 64,
+        # Connections, most of them idle; requests are counted by the guard.
+        limit_concurrency=4 * settings.max_requests + 64,
         timeout_graceful_shutdown=int(settings.stop_seconds),
-        **options,
+        **files,
     )
-    uvicorn.Server(config).run()
+    return uvicorn.Server(config)
+
+
+def serve(server: uvicorn.Server) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand."""
+    log_as_json()
+    # Pillow words every oddity of a broken file anew, and Python remembers each wording.
+    warnings.filterwarnings("ignore", module="PIL")
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
