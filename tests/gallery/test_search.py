@@ -225,6 +225,8 @@ def test_refuses_impossible_questions(town):
         gallery.search(np.stack([query, -query]))
     with pytest.raises(GalleryError, match="camera is not known"):
         gallery.search(query, exclude_camera=True)
+    with pytest.raises(GalleryError, match=r"expected \(n, d\) numbers"):
+        gallery.search([])
     with pytest.raises(GalleryError, match="no vectors"):
         gallery.search(np.empty((0, 32)))
 

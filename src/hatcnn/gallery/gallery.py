@@ -363,7 +363,7 @@ def _vectors(query: Query) -> Any:
 
 
 def _are_ids(query: Query) -> bool:
-    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query)
+    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query or [None])
 
 
 def _spoken(query: Query) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lancedb.index import IvfRq
 
 from hatcnn.gallery.exact import Numbers, best, scored, unit
 from hatcnn.gallery.schema import Floats
@@ -30,6 +29,7 @@ STALE_SHARE = 0.1
 
 def build_index(store: Store) -> None:
     """Make or remake the index; searches go on without it or with the old one."""
+    from lancedb.index import IvfRq
 
     def change(table: Any) -> None:
         snapshot = Snapshot(table)

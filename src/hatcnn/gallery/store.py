@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 
@@ -107,6 +106,9 @@ class Store:
     def __init__(self, uri: str | Path, storage_options: dict[str, str] | None) -> None:
         self.uri = str(uri)
         self.folder = None if "://" in self.uri else Path(uri)
+        # It takes a second to import, which 'hatcnn gallery --help' need not wait for.
+        import lancedb
+
         with self.translated("open"):
             self.connection = lancedb.connect(self.uri, storage_options=storage_options)
         self._snapshot: Snapshot | None = None
@@ -197,6 +199,9 @@ class Store:
         try:
             yield
         except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, ValueError) and "lance" not in str(error).lower():
+                # A mistake of ours, which is to keep its traceback.
+                raise
             raise GalleryError(self._explained(doing, error)) from error
 
     def _explained(self, doing: str, error: Exception) -> str:
