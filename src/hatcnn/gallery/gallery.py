@@ -154,7 +154,9 @@ class Gallery:
             for rows in batch.rows(snapshot, batch_size):
                 added += insert(self._store, rows)
                 advance(len(rows))
-        refresh_index(self._store)
+        # Nobody may take its unfinished files for a killed process's.
+        with locked(self._store.folder, alone=False):
+            refresh_index(self._store)
         return Added(added, n - added, tuple(batch.ids(snapshot)))
 
     def search(

@@ -18,7 +18,7 @@ from hatcnn.gallery.store import VECTOR_INDEX, Snapshot, Store
 PARTITION = 4096
 """Entries of a partition. Twice as many partitions take twice as long to make and find no more."""
 PROBES = 40
-"""Partitions that a search looks into."""
+"""Partitions that a search looks into; more where a filter leaves too few entries in them."""
 REFINE = 30
 """So many times the entries asked for are compared again by their stored vectors."""
 LARGEST_K = 1000
@@ -46,7 +46,10 @@ def build_index(store: Store) -> None:
 
 
 def refresh_index(store: Store) -> None:
-    """Make the index where the gallery has become large; bring it up to date where it lags."""
+    """Make the index where the gallery has become large; bring it up to date where it lags.
+
+    The caller holds the lock.
+    """
     snapshot = store.snapshot()
     if snapshot is None or snapshot.is_small or snapshot.dimension % 8:
         # The codes fill whole bytes; networks with other dimensions are rare, and searched exactly.
@@ -84,7 +87,8 @@ def ask_index(
     search = (
         snapshot.table.search(query.astype(snapshot.stored), vector_column_name="vector")
         .distance_type("cosine")
-        .nprobes(PROBES)
+        .minimum_nprobes(PROBES)
+        .maximum_nprobes(0)
         .refine_factor(REFINE)
         .select(["vector", "_distance"])
         .with_row_id(True)

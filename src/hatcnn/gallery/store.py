@@ -125,11 +125,10 @@ class Store:
             except (FileNotFoundError, ValueError) as error:
                 if "not found" not in str(error):
                     raise
-                self._snapshot = None
                 return None
-            if self._snapshot is None or self._snapshot.version != table.version:
-                self._snapshot = Snapshot(table)
-        found = self._snapshot
+            found = self._snapshot
+            if found is None or found.version != table.version:
+                self._snapshot = found = Snapshot(table)
         if found.format != FORMAT:
             raise GalleryError(
                 f"{self.uri} is no gallery that this hatcnn reads (its format is "
@@ -141,9 +140,7 @@ class Store:
         """Make the table unless another process just has."""
         with self.translated("make"):
             try:
-                table: Any = self.connection.create_table(TABLE, schema=schema)
-                # merge_insert settles two writers of one entry by this key.
-                table.set_unenforced_primary_key("id")
+                self.connection.create_table(TABLE, schema=schema)
             except ValueError as error:
                 if "already exists" not in str(error):
                     raise
