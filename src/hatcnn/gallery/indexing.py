@@ -1,7 +1,7 @@
 """The vector index of large galleries: when there is one, how it is asked, how good it is.
 
-It is LanceDB's IVF with RaBitQ codes of one bit a number: 40,000 entries take 4 s to index where
-product quantisation takes minutes, and 145 bytes an entry. The codes choose, the stored vectors of
+It is LanceDB's IVF with RaBitQ codes of one bit a number, which need no training and so are made in
+a small part of the time that product quantisation takes. The codes choose, the stored vectors of
 the chosen decide.
 """
 
@@ -16,7 +16,7 @@ from hatcnn.gallery.schema import Floats
 from hatcnn.gallery.store import VECTOR_INDEX, Snapshot, Store
 
 PARTITION = 4096
-"""Entries of a partition. Twice as many partitions take twice as long to make and find no more."""
+"""Entries of a partition; smaller partitions take longer to make and find no more."""
 PROBES = 40
 """Partitions that a search looks into; more where a filter leaves too few entries in them."""
 REFINE = 30
