@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,19 +78,21 @@ def work(job: Job, folder: str) -> None:
 
 
 def run(job: Job, folder: Path, kill_after_s: float | None) -> tuple[list[str], float]:
-    """Lines that the process said after "ready", and the seconds until it ended."""
+    """Lines that the process said after "ready", and the seconds until the last of them."""
     command = [sys.executable, str(Path(__file__).resolve()), "--work", job, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", f"{job} did not begin"
-        start = time.monotonic()
+        start = last = time.monotonic()
+        timer = threading.Timer(kill_after_s or 0, process.kill)
         if kill_after_s is not None:
-            try:
-                process.wait(kill_after_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        said = process.stdout.read().split()
-    return said, time.monotonic() - start
+            timer.start()
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            last = time.monotonic()
+        timer.cancel()
+    return said, last - start
 
 
 def check_whole(folder: Path, job: Job, acknowledged: int) -> None:
@@ -153,7 +156,7 @@ def rounds(job: Job, number: int, folder: Path, seed: int) -> dict[str, Any]:
     for _ in range(number):
         place = folder / "round"
         shutil.copytree(template, place)
-        said, _ = run(job, place, chance.uniform(0, 0.8 * duration))
+        said, _ = run(job, place, chance.uniform(0, duration))
         killed += "done" not in said
         counts = [int(line) for line in said if line.isdigit()]
         check_whole(place, job, max(counts, default=0))

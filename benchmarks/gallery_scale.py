@@ -93,7 +93,7 @@ def fill(gallery: Gallery, crowd: Crowd, entries: int) -> float:
 def opening(folder: Path) -> float:
     """Seconds from nothing to the first count, in a process of its own, imports left out."""
     script = (
-        "import sys, time; from hatcnn.gallery import Gallery; start = time.monotonic();"
+        "import sys, time, lancedb; from hatcnn.gallery import Gallery; start = time.monotonic();"
         "len(Gallery.open(sys.argv[1], create=False)); print(time.monotonic() - start)"
     )
     done = subprocess.run(

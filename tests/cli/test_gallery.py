@@ -173,6 +173,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(town, capsys, monkeypatch):
     assert "did you mean" in message("describe", "town", "womn")
     assert "expected 1 to 10,000" in message("search", "town", "people.npz", "--top-k", "0")
     assert "say what to forget" in message("forget", "town", "--yes")
+    assert "search for what?" in message("search", "town")
     assert "no picture at nobody.jpg" in message("search", "town", "nobody.jpg")
     (town / "few.csv").write_text("name,camera\n000000.jpg,1\n")
     assert "few.csv has no row for 000001.jpg" in message(

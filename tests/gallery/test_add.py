@@ -188,3 +188,10 @@ def test_works_without_torch(folder):
         "gallery.forget(where='hat or no hat'); assert len(gallery) == 0\n"
     )
     subprocess.run([sys.executable, "-c", script, str(folder)], cwd=ROOT, check=True)
+
+
+def test_one_picture_file_does_not_stand_for_several(folder):
+    with pytest.raises(GalleryError, match="pictures: expected 3 values"):
+        Gallery.open(folder).add(crowd(3), pictures=b"one")
+    assert Gallery.open(folder).add(crowd(1), pictures=b"one", camera=np.int64(3)).added == 1
+    assert Gallery.open(folder).entries()[0].camera == "3"

@@ -186,6 +186,12 @@ def test_the_index_finds_nearly_the_same(tmp_path, monkeypatch):
         m.entry.id for m in gallery.search(query, where="camera = 4", top_k=20, exact=True)
     }
     assert len(both) >= 18
+    # A filter that leaves few is answered in full, wherever in the index they are.
+    few = "name in ('000010.jpg', '001500.jpg', '002990.jpg')"
+    rare = gallery.search(query, where=few)
+    everyone = gallery.search(query, where=few, exact=True)
+    assert [m.entry for m in rare] == [m.entry for m in everyone]
+    assert len(rare) == 3
     # New entries are found before the index holds them.
     late = crowd(5, dimension=256, seed=3)
     gallery.add(late)
@@ -225,6 +231,8 @@ def test_refuses_impossible_questions(town):
         gallery.search(np.stack([query, -query]))
     with pytest.raises(GalleryError, match="camera is not known"):
         gallery.search(query, exclude_camera=True)
+    with pytest.raises(GalleryError, match=r"expected \(n, d\) numbers"):
+        gallery.search([])
     with pytest.raises(GalleryError, match="no vectors"):
         gallery.search(np.empty((0, 32)))
 

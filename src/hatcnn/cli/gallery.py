@@ -220,12 +220,13 @@ def _add(options: AddOptions) -> None:
 
 
 def _search(options: SearchOptions) -> None:
+    query = _asked(options.query, options)
     gallery = _open(options)
     own = "own" in options.exclude_camera
     if own and len(options.exclude_camera) > 1:
         raise ConfigError("--exclude-camera takes 'own' or names, not both")
     found = gallery.search(
-        _query(options.query, options),
+        query(),
         top_k=options.top_k,
         offset=options.offset,
         where=options.where,
@@ -246,6 +247,7 @@ def _describe(options: DescribeOptions) -> None:
 
 
 def _forget(options: ForgetOptions) -> None:
+    person = _asked(options.person, options) if options.person else None
     gallery = _open(options)
     done = gallery.forget(
         ids=options.id,
@@ -254,7 +256,7 @@ def _forget(options: ForgetOptions) -> None:
         since=options.since,
         until=options.until,
         keep_days=options.keep_days,
-        person=_query(options.person, options) if options.person else None,
+        person=person() if person else None,
         threshold=options.threshold,
         confirm=lambda found: _agreed(found, options),
     )
@@ -284,16 +286,18 @@ def _compact(options: CompactOptions) -> None:
         print(f"{options.gallery}: {found.entries:,} entries, {found.bytes_on_disk or 0:,} bytes")
 
 
-def _query(given: Sequence[str], options: _ModelOptions) -> Any:
-    """Ids, or vectors from files and pictures."""
+def _asked(given: Sequence[str], options: _ModelOptions) -> Callable[[], Any]:
+    """What makes ids, or vectors from files and pictures; the network is ready before."""
     if not given:
         raise ConfigError("search for what? Name pictures, a file of 'hatcnn embed' or an id")
     if len(given) == 1 and given[0].endswith(".npz"):
-        return read_embeddings(Path(given[0]))
+        people = read_embeddings(Path(given[0]))
+        return lambda: people
     if all(re.fullmatch("[0-9a-f]{4,32}", text) and not Path(text).exists() for text in given):
-        return list(given)
+        return lambda: list(given)
     paths = find_pictures([Path(text) for text in given])
-    return load_embedder(options.model, backend=options.backend).embed(paths, strict=True)
+    embedder = load_embedder(options.model, backend=options.backend)
+    return lambda: embedder.embed(paths, strict=True)
 
 
 def _read(name: str) -> bytes:

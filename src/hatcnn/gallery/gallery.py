@@ -154,7 +154,9 @@ class Gallery:
             for rows in batch.rows(snapshot, batch_size):
                 added += insert(self._store, rows)
                 advance(len(rows))
-        refresh_index(self._store)
+        # Nobody may take its unfinished files for a killed process's.
+        with locked(self._store.folder, alone=False):
+            refresh_index(self._store)
         return Added(added, n - added, tuple(batch.ids(snapshot)))
 
     def search(
@@ -363,7 +365,7 @@ def _vectors(query: Query) -> Any:
 
 
 def _are_ids(query: Query) -> bool:
-    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query)
+    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query or [None])
 
 
 def _spoken(query: Query) -> str:

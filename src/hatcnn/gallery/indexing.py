@@ -1,7 +1,7 @@
 """The vector index of large galleries: when there is one, how it is asked, how good it is.
 
-It is LanceDB's IVF with RaBitQ codes of one bit a number: 40,000 entries take 4 s to index where
-product quantisation takes minutes, and 145 bytes an entry. The codes choose, the stored vectors of
+It is LanceDB's IVF with RaBitQ codes of one bit a number, which need no training and so are made in
+a small part of the time that product quantisation takes. The codes choose, the stored vectors of
 the chosen decide.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lancedb.index import IvfRq
 
 from hatcnn.gallery.exact import Numbers, best, scored, unit
 from hatcnn.gallery.schema import Floats
 from hatcnn.gallery.store import VECTOR_INDEX, Snapshot, Store
 
 PARTITION = 4096
-"""Entries of a partition. Twice as many partitions take twice as long to make and find no more."""
+"""Entries of a partition; smaller partitions take longer to make and find no more."""
 PROBES = 40
-"""Partitions that a search looks into."""
+"""Partitions that a search looks into; more where a filter leaves too few entries in them."""
 REFINE = 30
 """So many times the entries asked for are compared again by their stored vectors."""
 LARGEST_K = 1000
@@ -30,6 +29,7 @@ STALE_SHARE = 0.1
 
 def build_index(store: Store) -> None:
     """Make or remake the index; searches go on without it or with the old one."""
+    from lancedb.index import IvfRq
 
     def change(table: Any) -> None:
         snapshot = Snapshot(table)
@@ -46,7 +46,10 @@ def build_index(store: Store) -> None:
 
 
 def refresh_index(store: Store) -> None:
-    """Make the index where the gallery has become large; bring it up to date where it lags."""
+    """Make the index where the gallery has become large; bring it up to date where it lags.
+
+    The caller holds the lock.
+    """
     snapshot = store.snapshot()
     if snapshot is None or snapshot.is_small or snapshot.dimension % 8:
         # The codes fill whole bytes; networks with other dimensions are rare, and searched exactly.
@@ -84,7 +87,8 @@ def ask_index(
     search = (
         snapshot.table.search(query.astype(snapshot.stored), vector_column_name="vector")
         .distance_type("cosine")
-        .nprobes(PROBES)
+        .minimum_nprobes(PROBES)
+        .maximum_nprobes(0)
         .refine_factor(REFINE)
         .select(["vector", "_distance"])
         .with_row_id(True)

@@ -23,6 +23,8 @@ PerPicture: TypeAlias = Any
 """One value for all pictures, or a sequence with one a picture, in which none is unknown."""
 
 FORMAT = "1"
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key:position": "1"}
+"""By it LanceDB tells that two writers are adding one entry, and lets one of them begin again."""
 DESCRIPTION = ["id", "name", "camera", "seen_at", "added_at", "identity", "tracklet", "tags"]
 """Columns that say what an entry is, without its vector, attributes and thumbnail."""
 
@@ -39,7 +41,7 @@ def table_schema(dimension: int, precision: Precision, model: str | None) -> pa.
     moment = pa.timestamp("us", tz="UTC")
     return pa.schema(
         [
-            pa.field("id", pa.string(), nullable=False),
+            pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
             pa.field("vector", pa.list_(number, dimension), nullable=False),
             pa.field("name", pa.string()),
             pa.field("camera", pa.string()),
@@ -167,11 +169,11 @@ def one_each(value: PerPicture, n: int, what: str) -> list[Any]:
     """A list with one value a picture.
 
     Raises:
-        GalleryError: when a sequence has another length.
+        GalleryError: when a sequence has another length, or one picture file stands for several.
     """
-    if value is None or isinstance(value, (str, bytes, int, float, datetime)):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         return [value] * n
-    values = list(value)
+    values = [value] if isinstance(value, bytes) else list(value)
     if len(values) != n:
         raise GalleryError(f"{what}: expected {n} values, one a picture, got {len(values)}")
     return values

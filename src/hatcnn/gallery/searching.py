@@ -93,7 +93,7 @@ def search(
     )
 
     def nearest(k: int) -> tuple[Numbers, Floats]:
-        if by_index:
+        if by_index and k <= LARGEST_K:
             return ask_index(snapshot, question.vector, k, sql)
         return best(scored(_blocks(snapshot, sql), question.vector), k)
 

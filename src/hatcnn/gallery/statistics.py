@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -111,7 +110,8 @@ def measure(snapshot: Snapshot | None, size: int | None, recall_queries: int) ->
             0, 0, 0, {}, 0, 0, None, None, None, None, None, size, "exact", 0, None
         )  # fmt: skip
     columns = snapshot.rows(["camera", "identity", "tracklet", "seen_at"], None)
-    cameras = Counter(columns["camera"].to_pylist())
+    counted = columns["camera"].value_counts().to_pylist()
+    cameras = {row["values"]: row["counts"] for row in counted}
     span = pc.min_max(columns["seen_at"]).as_py()
     index = index_statistics(snapshot)
     return Statistics(

@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 
@@ -107,6 +106,9 @@ class Store:
     def __init__(self, uri: str | Path, storage_options: dict[str, str] | None) -> None:
         self.uri = str(uri)
         self.folder = None if "://" in self.uri else Path(uri)
+        # It takes a second to import, which 'hatcnn gallery --help' need not wait for.
+        import lancedb
+
         with self.translated("open"):
             self.connection = lancedb.connect(self.uri, storage_options=storage_options)
         self._snapshot: Snapshot | None = None
@@ -123,11 +125,10 @@ class Store:
             except (FileNotFoundError, ValueError) as error:
                 if "not found" not in str(error):
                     raise
-                self._snapshot = None
                 return None
-            if self._snapshot is None or self._snapshot.version != table.version:
-                self._snapshot = Snapshot(table)
-        found = self._snapshot
+            found = self._snapshot
+            if found is None or found.version != table.version:
+                self._snapshot = found = Snapshot(table)
         if found.format != FORMAT:
             raise GalleryError(
                 f"{self.uri} is no gallery that this hatcnn reads (its format is "
@@ -139,9 +140,7 @@ class Store:
         """Make the table unless another process just has."""
         with self.translated("make"):
             try:
-                table: Any = self.connection.create_table(TABLE, schema=schema)
-                # merge_insert settles two writers of one entry by this key.
-                table.set_unenforced_primary_key("id")
+                self.connection.create_table(TABLE, schema=schema)
             except ValueError as error:
                 if "already exists" not in str(error):
                     raise
@@ -197,6 +196,9 @@ class Store:
         try:
             yield
         except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, ValueError) and "lance" not in str(error).lower():
+                # A mistake of ours, which is to keep its traceback.
+                raise
             raise GalleryError(self._explained(doing, error)) from error
 
     def _explained(self, doing: str, error: Exception) -> str:
