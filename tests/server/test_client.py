@@ -50,7 +50,7 @@ def test_the_client_does_everything(listen, crops, embedder, tmp_path):
         with pytest.raises(ServerError, match="no entry") as failed:
             client.search_entries([entry["id"]])
         assert (failed.value.status, failed.value.code) == (404, "not_found")
-        with pytest.raises(ServerError, match="one picture or two|cannot explain"):
+        with pytest.raises(ServerError, match=r"one picture or two|cannot explain"):
             client.explain(crops[:3])
 
 

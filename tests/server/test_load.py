@@ -123,8 +123,13 @@ def test_a_pool_takes_so_much_and_no_more():
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_waiting_pictures": 4}, {"max_requests": 2}, {"requests_per_second": 5, "burst": 3}]
-)  # fmt: skip
+    "limits",
+    [
+        {"max_waiting_pictures": 4},
+        {"max_requests": 2},
+        {"requests_per_second": 5, "burst": 3},
+    ],
+)
 def test_beyond_the_limit_it_refuses_and_recovers(listen, crops, limits):
     address, app = listen(**limits)
     slow = app.state.service.batcher._forward

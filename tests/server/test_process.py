@@ -121,7 +121,7 @@ def test_the_log_is_json_without_names_of_files(tmp_path, process):
         path.write_bytes(encoded(np.zeros((64, 32, 3), np.uint8)))
         client.search([path])
     lines = (tmp_path / "log").read_text().splitlines()
-    assert "/v1; stop with Ctrl-C" in lines[0]
+    assert "/; stop with Ctrl-C" in lines[0]
     records = [json.loads(line) for line in lines[1:]]
     assert records[-1]["route"] == "/v1/search/picture"
     assert records[-1]["status"] == 200

@@ -62,9 +62,10 @@ def run(arguments: list[str]) -> None:
         # extra that it does not use.
         module = importlib.import_module(f"hatcnn.cli.{command}")
     except ModuleNotFoundError as error:
+        extra = "serve" if command == "serve" else "train"
         raise ConfigError(
             f"'hatcnn {command}' needs {error.name}, which is not installed: "
-            'pip install "hatcnn[train]"'
+            f'pip install "hatcnn[{extra}]"'
         ) from None
     module.main(rest)
 

@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
     scheme = "https" if options.certificate else "http"
     print(
         f"{options.gallery}: {len(gallery):,} entries at {scheme}://{settings.host}:{settings.port}"
-        f"/v1{', read-only' if settings.read_only else ''}; stop with Ctrl-C",
+        f"/{', read-only' if settings.read_only else ''}; stop with Ctrl-C",
         flush=True,
     )
     serve(make_server(app, settings, certificate=options.certificate, key=options.key))

@@ -14,14 +14,9 @@ from hatcnn.gallery import Gallery
 from hatcnn.server import refusals
 from hatcnn.server.guard import Guard
 from hatcnn.server.observing import Observed
-from hatcnn.server.routes import entries, forget, operation, pictures, search
+from hatcnn.server.routes import entries, forget, operation, page, pictures, search
 from hatcnn.server.service import Service
 from hatcnn.server.settings import Settings
-
-ROUTERS = (
-    operation.router, pictures.router, entries.router, search.router, search.uploads,
-    forget.router, forget.uploads,
-)  # fmt: skip
 
 DESCRIPTION = """\
 A gallery of people that can be searched by picture and by words, and can forget.
@@ -39,7 +34,7 @@ def create_app(
     *,
     model: str | Path | None = None,
 ) -> FastAPI:
-    """An ASGI app over a gallery; everything is under ``/v1``.
+    """An ASGI app over a gallery; the API is under ``/v1``, the page at ``/``.
 
     Args:
         gallery: to search and, unless it is read-only, to change.
@@ -79,8 +74,8 @@ def create_app(
     )  # fmt: skip
     app.state.service = service
     refusals.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    for module in (operation, pictures, entries, search, forget, page):
+        app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(Guard, settings=settings, metrics=service.metrics)
     app.add_middleware(Observed, metrics=service.metrics)

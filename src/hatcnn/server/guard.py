@@ -12,12 +12,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hatcnn.server.metrics import Metrics
-from hatcnn.server.observing import Visit
+from hatcnn.server.observing import PAGE, Visit
 from hatcnn.server.refusals import Busy, Refusal, problem_response
 from hatcnn.server.settings import Settings
 
-OPEN = ("/v1/health", "/v1/ready")
-"""Paths that need no token: what watches over the server has none, and they tell nothing."""
+OPEN = ("/v1/health", "/v1/ready", *PAGE)
+"""Paths that need no token and may be linked to from anywhere: they tell nothing."""
 JSON_BYTES = 256 * 2**10
 """Largest body that is no form."""
 CLIENTS = 10_000
@@ -76,6 +76,7 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
+            self._check_site(scope["path"], headers)
             self._check_token(scope["path"], headers, visit)
             self._check_rate(visit)
             limit = self._body_limit(headers)
@@ -143,13 +144,18 @@ class Guard:
                 await _refuse(refusal, scope, receive, send)
 
     def _check_host(self, headers: Headers) -> None:
-        """Against pages of other sites, which make a browser ask in its user's name."""
+        """Against names that others have made to mean this address."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _name(hosts[0]) not in self._hosts:
             raise Refusal(421, "not called by a name that this server has: see --allow-host")
+
+    def _check_site(self, path: str, headers: Headers) -> None:
+        """Against pages of other sites, which make a browser ask in its user's name."""
+        if path in OPEN:
+            return
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") or (
-            origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower()
+            origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower()
         ):
             raise Refusal(403, "another site must not ask in your name")
 

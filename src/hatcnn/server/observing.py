@@ -21,6 +21,8 @@ from hatcnn.server.refusals import problem_response
 log = logging.getLogger("hatcnn.server")
 
 PREFIX = "/v1"
+PAGE = {"/": "index.html", "/page/style.css": "style.css", "/page/page.js": "page.js"}
+"""Paths of the page and the files behind them."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,10 +32,11 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-API_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 @dataclass(slots=True)
@@ -91,9 +94,9 @@ class Observed:
                 headers["X-Request-ID"] = visit.request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
-                if scope["path"].startswith(f"{PREFIX}/"):
-                    for name, value in API_HEADERS.items():
-                        headers[name] = value
+                of_page = scope["path"] in PAGE
+                headers["Content-Security-Policy"] = PAGE_POLICY if of_page else API_POLICY
+                headers["Cache-Control"] = "no-cache" if of_page else "no-store"
             await send(message)
 
         self.metrics.in_hand.inc()

@@ -220,7 +220,7 @@ class FindToForget(Model):
     since: datetime | None = Field(None, description="Seen then or after.")
     until: datetime | None = Field(None, description="Seen before.")
     keep_days: float | None = Field(
-        None, ge=0, lt=1e6, description="Only what was seen, else added, so many days ago."
+        None, ge=0, le=100_000, description="Only what was seen, else added, so many days ago."
     )
     person: list[EntryId] = Field([], max_length=100, description="Entries of a person.")
     threshold: float | None = Field(

@@ -27,9 +27,10 @@ from hatcnn.server.uploads import UploadRoute, read_uploads
 IDS = 1000
 """Listed in an answer."""
 
-_ALL = {"prefix": PREFIX, "tags": ["forget"], "responses": error_responses(404, 409, 415)}
-uploads = APIRouter(route_class=UploadRoute, **_ALL)
-router = APIRouter(**_ALL)
+router = APIRouter(
+    prefix=PREFIX, tags=["forget"], route_class=UploadRoute,
+    responses=error_responses(404, 409, 415),
+)  # fmt: skip
 
 
 @router.delete("/entries/{entry}")
@@ -47,7 +48,7 @@ async def find(question: FindToForget, service: ServiceOf, who: Who) -> Candidat
     return await _candidates(service, who, given)
 
 
-@uploads.post("/forget/find-by-picture")
+@router.post("/forget/find-by-picture")
 async def find_by_picture(
     pictures: Pictures,
     service: ServiceOf,

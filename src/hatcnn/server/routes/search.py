@@ -25,16 +25,13 @@ from hatcnn.server.schemas import (
 from hatcnn.server.service import Service
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
-_ALL = {
-    "prefix": f"{PREFIX}/search",
-    "tags": ["search"],
-    "responses": error_responses(404, 409, 415),
-}
-uploads = APIRouter(route_class=UploadRoute, **_ALL)
-router = APIRouter(**_ALL)
+router = APIRouter(
+    prefix=f"{PREFIX}/search", tags=["search"], route_class=UploadRoute,
+    responses=error_responses(404, 409, 415),
+)  # fmt: skip
 
 
-@uploads.post("/picture")
+@router.post("/picture")
 async def by_picture(
     pictures: Pictures,
     service: ServiceOf,
