@@ -183,7 +183,7 @@ async function show(question, title) {
     if (number !== latest) return;
     list(found);
     const shown = $("results").children.length;
-    if (shown) say(`${title}: the best ${shown} of ${found.searched.toLocaleString()}.`);
+    if (shown) say(`${title}: the first ${shown} of ${found.searched.toLocaleString()}.`);
     else if (!found.searched) say("The gallery is empty. Add pictures with 'hatcnn gallery add', then search.");
     else say("Nothing fits. Leave out a filter, or describe less.");
     $("forget-person").hidden = readOnly || !queryBlob || !shown;
@@ -317,13 +317,15 @@ $("compare").addEventListener("click", async () => {
 
 // ---- forgetting
 
-function confirmed(title, entries, act, note = "") {
+// `act` is given the entries that are still ticked, where all of them are shown with a tick.
+function confirmed(title, entries, act, note = "", ticks = false) {
+  const kept = new Set(entries);
   const wrong = make("p", { className: "wrong", ariaLive: "assertive" });
   const go = make("button", { type: "button", className: "danger", textContent: "Forget for good",
     onclick: async () => {
       go.disabled = true;
       try {
-        const count = await act();
+        const count = await act([...kept]);
         $("question").close();
         if ($("details").open) $("details").close();
         $("results").replaceChildren();
@@ -331,21 +333,32 @@ function confirmed(title, entries, act, note = "") {
         say(`${count} forgotten. Search again to see what is left.`);
       } catch (error) { wrong.textContent = error.message; go.disabled = false; }
     } });
-  const pictures = entries.map((entry) => make("div", {}, thumbnail(entry.id, "To be forgotten")));
+  const pictures = entries.map((entry, i) => {
+    const tick = make("input", { type: "checkbox", checked: true, onchange: () => {
+      if (tick.checked) kept.add(entry); else kept.delete(entry);
+      go.disabled = !kept.size;
+    } });
+    return make("div", {}, thumbnail(entry.id, `To be forgotten, ${i + 1}`),
+      ticks ? make("label", {}, tick, ` forget ${i + 1}`) : null);
+  });
   open("question", title, make("div", { className: "pair" }, ...pictures), make("p", { textContent: note }),
     wrong, make("div", { className: "row" }, go));
 }
 $("forget-person").addEventListener("click", () => {
-  const limit = make("input", { id: "limit", type: "number", min: -1, max: 1, step: 0.01, value: 0.8 });
+  const limit = make("input", { id: "limit", type: "number", min: -1, max: 1, step: 0.01, value: 0.9 });
   const wrong = make("p", { className: "wrong", ariaLive: "assertive" });
   const find = make("button", { type: "button", className: "main", textContent: "Show who that would be",
     onclick: async () => {
       try {
         const found = await json("forget/find-by-picture", form({ threshold: limit.value, where: filter() }, queryBlob));
         if (!found.count) { wrong.textContent = "Nobody is that alike. Lower the similarity."; return; }
-        confirmed(`Forget ${found.count} entries for good?`, found.examples, async () =>
-          (await post("forget", { confirmation: found.confirmation })).count,
-        found.count > found.examples.length ? `The first ${found.examples.length} of ${found.count} are shown.` : "");
+        const all = found.count === found.examples.length;
+        confirmed(`Forget ${found.count} entries for good?`, found.examples, async (kept) => {
+          const less = kept.length < found.examples.length;
+          const meant = less ? await post("forget/find", { ids: kept.map((entry) => entry.id) }) : found;
+          return (await post("forget", { confirmation: meant.confirmation })).count;
+        }, all ? "Take the tick from whoever is somebody else."
+          : `Only the first ${found.examples.length} of ${found.count} are shown: raise the similarity to see all.`, all);
       } catch (error) { wrong.textContent = error.message; }
     } });
   open("question", "Forget this person",
