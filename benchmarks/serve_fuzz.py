@@ -1,6 +1,6 @@
 """Send broken pictures to a server, thousands of them, and watch its memory.
 
-    python -m benchmarks.serve_fuzz --model hatcnn-plus --pictures 20000
+    python benchmarks/serve_fuzz.py --model hatcnn-plus --pictures 20000
 
 Every answer must be a 200 that accounts for every picture. The server's resident memory is noted
 at every tenth of the way.
@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import tyro
-from benchmarks.serve_load import Server
 from PIL import Image
 
 from hatcnn.cli.output import write_report
+from serve_load import Server
 
 KINDS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 

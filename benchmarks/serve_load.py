@@ -1,6 +1,6 @@
 """Load a server on this machine, bounded, and hold it against the embedder alone.
 
-    python -m benchmarks.serve_load --model hatcnn-plus --json benchmarks/results/serve_load.json
+    python benchmarks/serve_load.py --model hatcnn-plus --json benchmarks/results/serve_load.json
 
 Three rounds: the embedder over the same picture files; so many clients that send as fast as they
 are answered; more clients than the server takes, and then one client again. Pictures are of

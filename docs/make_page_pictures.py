@@ -17,8 +17,8 @@ from playwright.sync_api import Page, sync_playwright
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.server import Client
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks.serve_load import Server
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from serve_load import Server
 
 ASSETS = Path(__file__).parent / "assets"
 

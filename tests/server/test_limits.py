@@ -295,7 +295,7 @@ def test_slow_bodies_and_slow_answers_end(limit, status):
     assert sent[0]["status"] == status
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:PIL")
 def test_noise_is_no_picture(client):
     """A bounded fuzz: pictures broken in every way, none of which is our fault."""
     random = np.random.default_rng(3)

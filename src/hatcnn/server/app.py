@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hatcnn import __version__
 from hatcnn.gallery import Gallery
 from hatcnn.server import refusals
 from hatcnn.server.guard import Guard
+from hatcnn.server.memory import give_back_regularly
 from hatcnn.server.observing import Observed
 from hatcnn.server.routes import entries, forget, operation, page, pictures, search
 from hatcnn.server.service import Service
@@ -52,9 +54,11 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        tidying = asyncio.create_task(give_back_regularly())
         try:
             yield
         finally:
+            tidying.cancel()
             await service.stop()
 
     app = FastAPI(
