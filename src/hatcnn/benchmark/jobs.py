@@ -211,9 +211,16 @@ def _training_forms() -> list[Form]:
 
 
 def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
+    """Plain, then the published network and hatcnn-plus through each back end."""
     assert callable(prepare)
     paper = recipe_named("hatcnn-paper").model
     plus = recipe_named("hatcnn-plus").model
+    fast: tuple[tuple[str, ModelConfig, Network], ...] = (
+        ("HAT-CNN, OpenVINO", paper, "openvino"),
+        ("HAT-CNN, OpenVINO, no attributes", paper, "openvino without attributes"),
+        ("hatcnn-plus, torch", plus, "torch"),
+        ("hatcnn-plus, OpenVINO", plus, "openvino"),
+    )
     return [
         *(
             Form(name=f"plain, {size}", prepare=prepare, arguments=(paper, size, None), plain=True)
@@ -223,15 +230,11 @@ def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
             Form(
                 name=f"{name}, bf16, {ours}",
                 prepare=prepare,
-                arguments=(plus, ours, network),
+                arguments=(config, ours, network),
                 precision="bf16",
-                counted="without" not in network,
+                counted=config is plus,
             )
-            for name, network in (
-                ("torch", "torch"),
-                ("OpenVINO", "openvino"),
-                ("OpenVINO, no attributes", "openvino without attributes"),
-            )
+            for name, config, network in fast
         ),
     ]
 
