@@ -10,11 +10,11 @@ import tyro
 
 from hatcnn.cli.output import write_report
 from hatcnn.cli.tables import print_evaluation
-from hatcnn.datasets import open_dataset, pack
-from hatcnn.devices import make_fabric
+from hatcnn.datasets import Dataset, open_dataset, pack
+from hatcnn.devices import Fabric, make_fabric
 from hatcnn.errors import DataError
 from hatcnn.evaluation import Distance, Features, evaluate, save_features
-from hatcnn.inference.backends import BackendName, Precision, load_backend
+from hatcnn.inference.backends import Backend, BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
 
 
@@ -57,19 +57,10 @@ def main(arguments: list[str]) -> None:
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
     )
-    config = backend.config
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
-    skipped: list[tuple[str, str]] = []
-    features: list[Features] = []
-    for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
-        if not len(split):
-            raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
-        packed = pack(dataset.store, split, config.height, config.width, strict=options.strict)
-        skipped += packed.skipped
-        features.append(extract(backend, packed, fabric))
+    query, gallery, skipped = features_of(backend, dataset, fabric, strict=options.strict)
     if not fabric.is_global_zero:
         return
-    query, gallery = features
     if options.features:
         save_features(options.features, query, gallery)
     result = evaluate(
@@ -93,3 +84,24 @@ def main(arguments: list[str]) -> None:
     print_evaluation(result, title=f"{options.model} on {dataset.name}")
     for name, reason in skipped:
         print(f"skipped {name}: {reason}")
+
+
+def features_of(
+    backend: Backend, dataset: Dataset, fabric: Fabric, *, strict: bool = False
+) -> tuple[Features, Features, list[tuple[str, str]]]:
+    """Features of query and gallery, and (name, reason) of the pictures that were skipped.
+
+    Raises:
+        DataError: when the data set has no query or no gallery.
+    """
+    config = backend.config
+    skipped: list[tuple[str, str]] = []
+    features: list[Features] = []
+    for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
+        if not len(split):
+            raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
+        packed = pack(dataset.store, split, config.height, config.width, strict=strict)
+        skipped += packed.skipped
+        features.append(extract(backend, packed, fabric))
+    query, gallery = features
+    return query, gallery, skipped

@@ -16,6 +16,7 @@ COMMANDS = {
     "experiments": "run a plan of recipes and seeds, resume it, tabulate what came of it",
     "reproduce": "write the paper's table and figures from finished runs",
     "evaluate": "rank a gallery with a trained network and report how well",
+    "calibrate": "find out what scores mean: probabilities, and thresholds by error rate",
     "embed": "turn pictures into vectors and attributes",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",

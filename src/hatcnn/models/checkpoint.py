@@ -26,6 +26,8 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 """Model folders that come with the package."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CALIBRATION = "calibration.json"
+"""Beside the weights, where somebody has fitted one (`hatcnn.evaluation.thresholds`)."""
 CLASSIFIERS = "_head.classifier."
 
 
