@@ -28,7 +28,8 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CALIBRATION = "calibration.json"
 """Beside the weights, where somebody has fitted one (`hatcnn.evaluation.thresholds`)."""
-CLASSIFIERS = "_head.classifier."
+CLASSIFIERS = ("global_head.classifier.", "local_head.classifier.")
+"""Of identities; the attributes' head has a classifier too, which stays."""
 
 
 def save_model(
@@ -54,7 +55,7 @@ def save_model(
     folder = Path(folder)
     if not classifiers:
         config = replace(config, num_identities=0)
-        state = {k: v for k, v in state.items() if CLASSIFIERS not in k}
+        state = {k: v for k, v in state.items() if not _of_identities(k)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
     if half:
         tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
@@ -98,7 +99,7 @@ def load_weights_into(network: torch.nn.Module, folder: str | Path) -> None:
     own = network.state_dict()
     load_state(
         network,
-        {**{k: v for k, v in own.items() if CLASSIFIERS in k}, **state},
+        {**{k: v for k, v in own.items() if _of_identities(k)}, **state},
         source=str(folder),
     )
 
@@ -140,6 +141,10 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: s
             f"the weights of {source} do not fit the network: {'; '.join(problems[:3])}{more}"
         )
     model.load_state_dict(given, strict=False)
+
+
+def _of_identities(name: str) -> bool:
+    return any(classifier in name for classifier in CLASSIFIERS)
 
 
 def _read_config(path: Path) -> ModelConfig:
