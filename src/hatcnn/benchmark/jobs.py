@@ -195,17 +195,29 @@ def _training_forms() -> list[Form]:
     halved = replace(paper, precision="bf16-mixed")
     plain, ours = partial(training_step, plain=True), partial(training_step, plain=False)
     return [
-        Form(name="plain, batch 16", prepare=plain, arguments=(paper, 16), plain=True),
-        Form(name="plain, batch 64", prepare=plain, arguments=(paper, 64), plain=True),
-        Form(name="hatcnn-paper, batch 64", prepare=ours, arguments=(paper, 64)),
-        Form(
-            name="hatcnn-paper, bf16, batch 64",
-            prepare=ours,
-            arguments=(halved, 64),
-            precision="bf16",
+        *(
+            Form(
+                name=f"plain, batch {size}",
+                prepare=plain,
+                arguments=(paper, size),
+                plain=True,
+                counted="plain",
+            )
+            for size in (16, 64)
         ),
-        Form(
-            name="hatcnn-plus, bf16, batch 64", prepare=ours, arguments=(plus, 64), precision="bf16"
+        *(
+            Form(
+                name=f"{name}, batch 64",
+                prepare=ours,
+                arguments=(recipe, 64),
+                precision="fp32" if recipe is paper else "bf16",
+                counted=recipe.name,
+            )
+            for name, recipe in (
+                ("hatcnn-paper", paper),
+                ("hatcnn-paper, bf16", halved),
+                ("hatcnn-plus, bf16", plus),
+            )
         ),
     ]
 
@@ -215,15 +227,21 @@ def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
     assert callable(prepare)
     paper = recipe_named("hatcnn-paper").model
     plus = recipe_named("hatcnn-plus").model
-    fast: tuple[tuple[str, ModelConfig, Network], ...] = (
-        ("HAT-CNN, OpenVINO", paper, "openvino"),
-        ("HAT-CNN, OpenVINO, no attributes", paper, "openvino without attributes"),
-        ("hatcnn-plus, torch", plus, "torch"),
-        ("hatcnn-plus, OpenVINO", plus, "openvino"),
+    fast: tuple[tuple[str, ModelConfig, Network, str], ...] = (
+        ("HAT-CNN, OpenVINO", paper, "openvino", "hatcnn-paper"),
+        ("HAT-CNN, OpenVINO, no attributes", paper, "openvino without attributes", ""),
+        ("hatcnn-plus, torch", plus, "torch", "hatcnn-plus"),
+        ("hatcnn-plus, OpenVINO", plus, "openvino", "hatcnn-plus"),
     )
     return [
         *(
-            Form(name=f"plain, {size}", prepare=prepare, arguments=(paper, size, None), plain=True)
+            Form(
+                name=f"plain, {size}",
+                prepare=prepare,
+                arguments=(paper, size, None),
+                plain=True,
+                counted="plain",
+            )
             for size in sizes
         ),
         *(
@@ -232,9 +250,9 @@ def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
                 prepare=prepare,
                 arguments=(config, ours, network),
                 precision="bf16",
-                counted=config is plus,
+                counted=counted,
             )
-            for name, config, network in fast
+            for name, config, network, counted in fast
         ),
     ]
 

@@ -7,7 +7,7 @@ from them is float32, and float64 of float64.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -98,7 +98,7 @@ class _NormRelu(torch.autograd.Function):
         outputs = [_empty_like(inputs[0], c) for c in ([width] if joined else sizes)]
         mean = torch.empty(groups, width, dtype=real)
         inverse = torch.empty_like(mean)
-        kernel = _kernel("norm_relu", inputs[0])
+        kernel = _kernel("norm_relu", *inputs, *inputs)
         for group in range(groups):
             streams, rows = _streams(
                 sizes, group, groups, (inputs, outputs, None), parameters, (mean, inverse)
@@ -123,7 +123,7 @@ class _NormRelu(torch.autograd.Function):
         dx = [torch.empty_like(x) for x in inputs]
         of_streams = dy[:-1] if ctx.rest else dy
         statistics = (mean, inverse, torch.empty_like(mean), torch.empty_like(mean))
-        kernel = _kernel("norm_relu_backward", inputs[0])
+        kernel = _kernel("norm_relu_backward", *inputs, *of_streams, *inputs, *of_streams)
         for group in range(ctx.groups):
             streams, rows = _streams(
                 ctx.sizes, group, ctx.groups, (inputs, of_streams, dx), parameters, statistics
@@ -202,7 +202,7 @@ class _MaxPool(torch.autograd.Function):
         dy = _dense(gradient)
         n, c, h, w = ctx.shape
         dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=torch.channels_last)
-        _kernel("max_pool_backward", dy)(
+        _kernel("max_pool_backward", dy, winner)(
             *map(_Integer, (_at(dy), _at(winner), _at(dx), n, h, w, c))
         )
         return dx
@@ -250,7 +250,7 @@ class _Attend(torch.autograd.Function):
         dy = _dense(gradient.to(x.dtype))
         targets = (*map(torch.empty_like, (x, spatial, channel, channel)),)
         places = map(_at, (*tensors, dy, *targets))
-        _kernel("attend_backward", x)(*map(_Integer, (*places, *ctx.sizes)))
+        _kernel("attend_backward", x, dy)(*map(_Integer, (*places, *ctx.sizes)))
         dx, *others = targets
         others[2] = others[2].sum(dim=0)
         return (dx, *(g.to(t) for g, t in zip(others, ctx.types, strict=True)), None)
@@ -277,5 +277,13 @@ def _at(x: Tensor, offset: int = 0) -> int:
     return x.data_ptr() + offset * x.element_size()
 
 
-def _kernel(name: str, x: Tensor) -> Any:
-    return getattr(library(), f"{name}_{_NAMES[x.dtype]}")
+observers: list[Callable[[Sequence[Tensor]], None]] = []
+"""Called with the tensors that a kernel reads, as often as it reads them. What it writes comes from
+`torch.empty` and can be seen there."""
+
+
+def _kernel(name: str, *reads: Tensor) -> Any:
+    """The kernel for tensors of the first one's type."""
+    for observe in observers:
+        observe(reads)
+    return getattr(library(), f"{name}_{_NAMES[reads[0].dtype]}")
