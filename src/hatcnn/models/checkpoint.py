@@ -26,7 +26,8 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 """Model folders that come with the package."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-CLASSIFIERS = "_head.classifier."
+CLASSIFIERS = ("global_head.classifier.", "local_head.classifier.")
+"""Of identities; the attributes' head has a classifier too, which stays."""
 
 
 def save_model(
@@ -52,7 +53,7 @@ def save_model(
     folder = Path(folder)
     if not classifiers:
         config = replace(config, num_identities=0)
-        state = {k: v for k, v in state.items() if CLASSIFIERS not in k}
+        state = {k: v for k, v in state.items() if not _of_identities(k)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
     if half:
         tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
@@ -96,7 +97,7 @@ def load_weights_into(network: torch.nn.Module, folder: str | Path) -> None:
     own = network.state_dict()
     load_state(
         network,
-        {**{k: v for k, v in own.items() if CLASSIFIERS in k}, **state},
+        {**{k: v for k, v in own.items() if _of_identities(k)}, **state},
         source=str(folder),
     )
 
@@ -138,6 +139,10 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: s
             f"the weights of {source} do not fit the network: {'; '.join(problems[:3])}{more}"
         )
     model.load_state_dict(given, strict=False)
+
+
+def _of_identities(name: str) -> bool:
+    return any(classifier in name for classifier in CLASSIFIERS)
 
 
 def _read_config(path: Path) -> ModelConfig:
