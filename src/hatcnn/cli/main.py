@@ -17,6 +17,7 @@ COMMANDS = {
     "reproduce": "write the paper's table and figures from finished runs",
     "evaluate": "rank a gallery with a trained network and report how well",
     "embed": "turn pictures into vectors and attributes",
+    "explain": "draw where the network looked, or what made two pictures alike",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
