@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from hatcnn.cli.output import write_report
+from hatcnn.cli.output import check_writable, write_report
 from hatcnn.cli.tables import print_evaluation
 from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import make_fabric
-from hatcnn.errors import DataError
-from hatcnn.evaluation import Distance, Features, evaluate, save_features
+from hatcnn.errors import ConfigError, DataError
+from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
+from hatcnn.experiments.runs import read_run
 from hatcnn.inference.backends import BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
+from hatcnn.models.checkpoint import find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class EvaluateOptions:
     """Write everything to this file; - for standard output."""
     features: Path | None = None
     """Write all vectors and labels to this .npz file, from which the scores can be recomputed."""
+    report: Path | None = None
+    """Draw every picture into this folder, and report.html, one file with all of them."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
     backend: BackendName = "auto"
@@ -53,6 +60,10 @@ class EvaluateOptions:
 def main(arguments: list[str]) -> None:
     """Evaluate the network that the first argument names."""
     options = tyro.cli(EvaluateOptions, prog="hatcnn evaluate", args=arguments)
+    if options.report:
+        # Before hours of work, not after.
+        check_writable(options.report / "report.html")
+        _check_drawing()
     fabric = make_fabric(accelerator=options.accelerator)
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
@@ -60,12 +71,14 @@ def main(arguments: list[str]) -> None:
     config = backend.config
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
     skipped: list[tuple[str, str]] = []
+    packs: list[PackedSplit] = []
     features: list[Features] = []
     for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
         if not len(split):
             raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
         packed = pack(dataset.store, split, config.height, config.width, strict=options.strict)
         skipped += packed.skipped
+        packs.append(packed)
         features.append(extract(backend, packed, fabric))
     if not fabric.is_global_zero:
         return
@@ -79,6 +92,7 @@ def main(arguments: list[str]) -> None:
         distance=options.distance,
         rerank=options.rerank,
     )
+    page = _draw(options, dataset.name, result, features, packs) if options.report else None
     report = {
         "model": str(options.model),
         "data": dataset.name,
@@ -87,9 +101,50 @@ def main(arguments: list[str]) -> None:
         "precision": options.precision,
         **result.to_json(),
         "skipped": [{"name": n, "reason": r} for n, r in skipped],
+        **({"report": str(page)} if page else {}),
     }
     if write_report(report, options.json):
         return
     print_evaluation(result, title=f"{options.model} on {dataset.name}")
     for name, reason in skipped:
         print(f"skipped {name}: {reason}")
+    if page:
+        print(f"report: {page}")
+
+
+def _check_drawing() -> None:
+    for library in ("matplotlib", "sklearn"):
+        if importlib.util.find_spec(library) is None:
+            raise ConfigError(
+                f'--report needs {library}, which is not installed: pip install "hatcnn[pictures]"'
+            )
+
+
+def _draw(
+    options: EvaluateOptions,
+    data: str,
+    result: Evaluation,
+    features: Sequence[Features],
+    packs: Sequence[PackedSplit],
+) -> Path:
+    from hatcnn.visualize.report import Measured, write_pictures
+
+    assert options.report is not None
+    query, gallery = features
+    folder = find_model(options.model)
+    run = read_run(folder.parent) if (folder.parent / "recipe.json").exists() else None
+    return write_pictures(
+        Measured(
+            model=str(options.model),
+            data=data,
+            evaluation=result,
+            query=query,
+            gallery=gallery,
+            query_images=packs[0].images,
+            gallery_images=packs[1].images,
+            skipped=[row for packed in packs for row in packed.skipped],
+            epochs=run.epochs if run else (),
+            evaluations=run.evaluations if run else {},
+        ),
+        options.report,
+    )

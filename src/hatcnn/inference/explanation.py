@@ -268,11 +268,9 @@ class Explainer:
         for column in range(NUM_ATTRIBUTES):
             total = torch.zeros(len(logits), *size)
             gradients = torch.autograd.grad(
-                logits[:, column].sum(), leaves, retain_graph=True, allow_unused=True
+                logits[:, column].sum(), leaves, retain_graph=True, materialize_grads=True
             )
             for leaf, gradient in zip(leaves, gradients, strict=True):
-                if gradient is None:
-                    continue
                 by_position = (gradient * leaf.detach()).sum(dim=-3)
                 if by_position.ndim == 3:
                     total += _spread(by_position, *size)
