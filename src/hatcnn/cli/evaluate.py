@@ -19,6 +19,7 @@ from hatcnn.errors import ConfigError, DataError
 from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
 from hatcnn.experiments.runs import read_run
 from hatcnn.inference.backends import BackendName, Precision, load_backend
+from hatcnn.inference.explanation import Explainer
 from hatcnn.inference.extraction import extract
 from hatcnn.models.checkpoint import find_model
 
@@ -127,6 +128,7 @@ def _draw(
     features: Sequence[Features],
     packs: Sequence[PackedSplit],
 ) -> Path:
+    # What draws comes with an extra.
     from hatcnn.visualize.report import Measured, write_pictures
 
     assert options.report is not None
@@ -143,6 +145,7 @@ def _draw(
             query_images=packs[0].images,
             gallery_images=packs[1].images,
             skipped=[row for packed in packs for row in packed.skipped],
+            explainer=Explainer.load(folder),
             epochs=run.epochs if run else (),
             evaluations=run.evaluations if run else {},
         ),

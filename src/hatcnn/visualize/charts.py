@@ -59,7 +59,7 @@ def attribute_chart(scores: AttributeScores) -> Figure:
     axes.set(xlim=(0, 102), ylim=(len(rows) - 0.4, -0.6), xlabel="per cent")
     axes.set_title("Attributes, and in how many pictures each is present", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=9)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 

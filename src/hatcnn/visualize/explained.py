@@ -71,17 +71,24 @@ def explanation_figure(
 
 
 def comparison_figure(
-    comparison: Comparison, *, captions: tuple[str, str] = ("first picture", "second picture")
+    comparison: Comparison,
+    *,
+    captions: tuple[str, str] = ("first picture", "second picture"),
+    title: str = "",
 ) -> Figure:
     """What makes two pictures alike: where, by which branch, and which attributes agree.
 
     Args:
         comparison: from an `Explainer`.
         captions: of the two pictures.
+        title: before the similarity.
     """
     of_attributes = comparison.attribute_shares is not None
     figure = Figure(figsize=(8.75, 6.9), layout="constrained")
-    figure.suptitle(f"Similarity {comparison.similarity:.3f}", fontsize=11, fontweight="bold")
+    score = f"similarity {comparison.similarity:.3f}"
+    figure.suptitle(
+        f"{title}: {score}" if title else score.capitalize(), fontsize=11, fontweight="bold"
+    )
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25), squeeze=False)[:, 0]
     both = top.subfigures(1, 2, wspace=0.04, squeeze=False)[0]
     largest = max(float(np.abs(side.global_map).max()) for side in comparison.sides)

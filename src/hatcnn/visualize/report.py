@@ -12,8 +12,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hatcnn import __version__
-from hatcnn.evaluation import Evaluation, Features, Group, Ranking
+from hatcnn.evaluation import Evaluation, Features, Group
 from hatcnn.images import Pixels
+from hatcnn.inference.explanation import Explainer
 from hatcnn.visualize.charts import (
     attribute_chart,
     camera_chart,
@@ -21,29 +22,18 @@ from hatcnn.visualize.charts import (
     score_chart,
     training_chart,
 )
+from hatcnn.visualize.explained import comparison_figure
 from hatcnn.visualize.figures import save_both
 from hatcnn.visualize.page import Page
-from hatcnn.visualize.ranked import Probability, ranked_rows, ranked_sheet
-from hatcnn.visualize.scores import ScoreCounts, count_scores
+from hatcnn.visualize.plain import CAVEATS, percent, ranking_words, threshold_words
+from hatcnn.visualize.ranked import Entry, Probability, ranked_rows, ranked_sheet
+from hatcnn.visualize.scores import count_scores
 
 PAGE = "report.html"
 _QUERIES = 4
 """In each ranked sheet."""
 _FEWEST_PEOPLE = 20
 """In a group whose scores say something."""
-
-# In short what docs/responsible-use.md says.
-_CAVEATS = (
-    "Every result is a ranking, not a verdict: the first picture in it is somebody, whether or not "
-    "the right person is in the gallery.",
-    "A benchmark flatters: its cameras, season and crowd may be those that the network was trained "
-    "on. On other cameras expect much worse, and measure it before anybody relies on it.",
-    "It is not equally wrong for everyone. Look at the worst row of a table, not at the average.",
-    "Attributes are guesses from a picture. What is called gender is what an annotator saw; it is "
-    "no fact about a person.",
-    "Do not use it to follow or identify people covertly or without a legal basis, and let nothing "
-    "about a person be decided by it alone.",
-)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,6 +47,7 @@ class Measured:
         query_images, gallery_images: (n, h, w, 3) uint8, one a row of the features.
         skipped: (name, reason) of the pictures that could not be read.
         probability: of a similarity, from a calibration; none without one.
+        explainer: of the network, which needs torch; none leaves explanations out.
         epochs, evaluations: of the run that made the network, as in `training_chart`; empty where
             it is not known.
     """
@@ -70,6 +61,7 @@ class Measured:
     gallery_images: Pixels
     skipped: Sequence[tuple[str, str]] = ()
     probability: Probability | None = None
+    explainer: Explainer | None = None
     epochs: Sequence[Mapping[str, Any]] = ()
     evaluations: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -118,15 +110,16 @@ class _Writer:
             f"{len(m.gallery):,} pictures of a gallery. A picture that the same camera took of the "
             "same person does not count: the question is whether other cameras' pictures are found."
         )
-        self.page.points(_plain_words(rankings["identity"]))
+        self.page.points(ranking_words(rankings["identity"]))
+        self.page.note(CAVEATS[0])
         self.page.table(
             ("ranked by", "Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "queries"),
             [
                 (
                     name,
-                    *(_percent(r.rank(k)) for k in (1, 5, 10)),
-                    _percent(r.mAP),
-                    _percent(r.mINP),
+                    *(percent(r.rank(k)) for k in (1, 5, 10)),
+                    percent(r.mAP),
+                    percent(r.mINP),
                     f"{r.matched.sum():,}",
                 )
                 for name, r in rankings.items()
@@ -148,6 +141,7 @@ class _Writer:
             "Below: similarity, camera, and what the network takes the person to wear."
         )
         ap = m.evaluation.rankings["identity"].ap
+        found: list[tuple[Entry, Entry]] = []
         for name, words, chosen in examples(ap, m.query.pids):
             rows = ranked_rows(
                 m.query,
@@ -157,7 +151,36 @@ class _Writer:
                 chosen,
                 probability=m.probability,
             )
-            self._draw(f"ranked-{name}", ranked_sheet(rows, title=words), f"{words}, drawn")
+            self._draw(f"ranked-{name}", ranked_sheet(rows, title=words), words)
+            found += [(row.query, row.results[0]) for row in rows if row.results]
+        self._reasons(found)
+
+    def _reasons(self, found: Sequence[tuple[Entry, Entry]]) -> None:
+        """Why a right picture came first, and why a wrong one did: the last of each, as these are
+        the least easy."""
+        explainer = self.m.explainer
+        if explainer is None:
+            return
+        self.page.heading("Why")
+        self.page.text(
+            "Soft attention shows where the network looks at all, a region what its local branch "
+            "cuts out. Blue in a solid line: what made two pictures more alike. Orange in a dashed "
+            "line: what made them less alike. The shares add up to the similarity."
+        )
+        for correct, name, words in (
+            (True, "why-right", "Why the right person came first"),
+            (False, "why-wrong", "Why somebody else came first"),
+        ):
+            pairs = [pair for pair in found if pair[1].correct is correct]
+            if pairs:
+                query, first = pairs[-1]
+                comparison = explainer.compare(query.picture, first.picture)
+                figure = comparison_figure(
+                    comparison,
+                    captions=(f"query, camera {query.camera}", f"found, camera {first.camera}"),
+                    title=words,
+                )
+                self._draw(name, figure, words)
 
     def _scores(self) -> None:
         counts = count_scores(self.m.query, self.m.gallery)
@@ -169,7 +192,7 @@ class _Writer:
             counts.edges, counts.same, counts.different, threshold, reason="both errors alike"
         )
         self._draw("scores", figure, "Similarities of the same person and of different people")
-        self.page.text(_threshold_words(counts, threshold, len(self.m.gallery)))
+        self.page.text(threshold_words(counts, threshold, len(self.m.gallery)))
 
     def _attributes(self) -> None:
         scores = self.m.evaluation.attributes
@@ -182,7 +205,7 @@ class _Writer:
             "Accuracy alone deceives: where few people have an attribute, never predicting it is "
             "nearly always right (the grey bars). Balanced accuracy counts those who have it and "
             "those who do not alike, and guessing reaches 50"
-            + ("." if balanced is None else f"; the mean over {count} is {_percent(balanced)}.")
+            + ("." if balanced is None else f"; the mean over {count} is {percent(balanced)}.")
         )
 
     def _groups(self) -> None:
@@ -211,8 +234,8 @@ class _Writer:
                         g.name,
                         f"{g.queries:,}",
                         f"{g.identities:,}",
-                        _percent(g.ranking.rank(1)),
-                        _percent(g.ranking.mAP),
+                        percent(g.ranking.rank(1)),
+                        percent(g.ranking.mAP),
                     )
                     for g in groups
                 ],
@@ -240,7 +263,7 @@ class _Writer:
             self.page.heading("Pictures that could not be read")
             self.page.table(("name", "reason"), self.m.skipped)
         self.page.heading("Before you rely on it")
-        self.page.points(_CAVEATS)
+        self.page.points(CAVEATS[1:])
         self.page.text(f"Written by hatcnn {__version__}.")
 
 
@@ -279,37 +302,3 @@ def _of_different_people(order: Sequence[int], pids: npt.NDArray[np.int64], most
         if len(chosen) == most:
             break
     return list(chosen.values())
-
-
-def _plain_words(ranking: Ranking) -> list[str]:
-    if not ranking.matched.any():
-        return ["No picture searched for has a match in the gallery: there is nothing to measure."]
-    missed = 100 * (1 - ranking.rank(10))
-    words = [
-        f"Of 100 searches, {100 * ranking.rank(1):.0f} put a picture of the right person first, "
-        f"and {100 * ranking.rank(5):.0f} among the first five.",
-        f"{missed:.0f} of 100 show somebody else in all of the first ten."
-        if missed >= 0.5
-        else "Nearly all show the right person among the first ten.",
-    ]
-    if not ranking.matched.all():
-        words.append(
-            f"{(~ranking.matched).sum():,} of the pictures searched for have no match in the "
-            "gallery, and do not count."
-        )
-    return words
-
-
-def _threshold_words(counts: ScoreCounts, threshold: float, gallery: int) -> str:
-    same, different = counts.passing(threshold)
-    return (
-        f"Calling two pictures the same person from a similarity of {threshold:.2f} on would find "
-        f"{_percent(same)} % of the pairs that show one person, and be wrong about "
-        f"{_percent(different)} % of the pairs that show two. In a gallery of {gallery:,} pictures "
-        f"that is about {different * gallery:,.0f} wrong pictures a search. The threshold is where "
-        "both kinds of error are equally frequent here, and no advice."
-    )
-
-
-def _percent(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.1f}"
