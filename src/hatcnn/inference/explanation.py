@@ -1,10 +1,4 @@
-"""Why the network says what it says: where it looked, and what a similarity is made of.
-
-Behind its last maps the network is simple: averages over positions, one linear layer, a batch norm
-by fixed statistics and a cut-off at zero. With the zeros of the cut-off held where they are, that
-is linear, so a score is *exactly* the sum over positions of (gradient x value) plus a constant
-that depends on no position. All shares and maps here are such sums; nothing is estimated.
-"""
+"""Why the network says what it says: where it looked, and what a similarity is made of."""
 
 from __future__ import annotations
 
@@ -16,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.errors import EvaluationError
 from hatcnn.images import Pixels, resize
-from hatcnn.models.attention import NUM_REGIONS, REGION_HEIGHT
+from hatcnn.inference.contributions import place_regions, positions, spread
+from hatcnn.models.attention import NUM_REGIONS
+from hatcnn.models.blocks import AttributeHead
 from hatcnn.models.build import ModelConfig
 from hatcnn.models.checkpoint import load_model
 from hatcnn.models.embedding import attribute_probabilities
@@ -55,9 +49,9 @@ class Explanation:
         levels: from fine to coarse.
         probabilities: (26,) of the attributes, in [0, 1]; none where none are predicted.
         attribute_maps: (26, H, W) in the network's input size: how much each place adds to the
-            attribute's logit. A map of a region lies where the LAST level cut that region out,
-            although it has also taken in what the earlier levels cut; what lies outside the
-            picture is lost. None where no attributes are predicted.
+            attribute's logit, beyond the average picture. A region's map lies where the LAST
+            level cut the region out, although it has also taken in what the earlier levels cut;
+            what lies outside the picture is lost. None where no attributes are predicted.
     """
 
     picture: Pixels
@@ -88,16 +82,17 @@ class Comparison:
     product of the unit vectors that `hatcnn.Embedder` gives.
 
     The cosine of a branch is bilinear, so either picture's feature can be taken apart while the
-    other's stays whole: its positions and a constant (batch norm's, the same for every picture
-    but for which outputs are zero). A share is the mean of both ways. The attributes' cosine is
-    the sum of 26 products.
+    other's stays whole: by position, as
+    `hatcnn.inference.contributions` does. A share is the mean of both
+    ways. The attributes' cosine is the sum of 26 products.
 
     Attributes:
         first, second: what was seen in each picture.
         similarity: in [-1, 1].
         attribute_weight: W; 0 when the attributes take no part.
         shares: by name: ``global``, ``region 1`` to ``region 4``, ``attributes`` where they take
-            part, and ``constant``, what any two people would share. Their sum is `similarity`.
+            part, and ``constant``, batch norm's bias: what an average picture would share.
+            Their sum is `similarity`.
         sides: of each picture. The mean over both of all of a map is the share of that name.
         attribute_shares: (26,) products whose sum is the cosine of the attribute logits; none
             where none are predicted.
@@ -140,6 +135,19 @@ class Explainer:
     def __init__(self, network: HACNN | HATCNN, config: ModelConfig) -> None:
         self.network = network.eval().requires_grad_(False)
         self.config = config
+        self._identity = network.identity if isinstance(network, HATCNN) else network
+        behind: list[nn.Module | None] = [
+            self._identity.global_head,
+            self._identity.local_head,
+            self._identity.attribute_head,
+            self._identity.attribute_classifier,
+        ]
+        if isinstance(network, HATCNN):
+            behind += [network.attributes.norm, network.attributes.classifier]
+        for module in behind:
+            # Gradients end at the last maps; only what lies behind them has any.
+            if module is not None:
+                module.requires_grad_()
 
     @classmethod
     def load(cls, folder: str | Path) -> Explainer:
@@ -176,8 +184,13 @@ class Explainer:
         seen = self._run([first, second])
         output = seen.output
         scale = 1 / (2 + attribute_weight)
-        alike_global, global_maps = _shares(output.global_feature, seen.global_map, scale)
-        alike_local, region_maps = _shares(output.local_feature, seen.region_maps, scale)
+        heads = self._identity.global_head, self._identity.local_head
+        alike_global, global_maps = _shares(
+            output.global_feature, seen.global_map, heads[0].norm, scale
+        )
+        alike_local, region_maps = _shares(
+            output.local_feature, seen.region_maps, heads[1].norm, scale
+        )
         of_attributes = None
         if output.attribute_logits is not None:
             a, b = _unit(output.attribute_logits.double())
@@ -220,12 +233,9 @@ class Explainer:
         def of_attributes(_: Any, __: Any, result: Tensor) -> Tensor:
             return leaf("attributes", result)
 
-        identity = self.network
-        hooks = []
-        if isinstance(identity, HATCNN):
-            hooks.append(identity.attributes.body.register_forward_hook(of_attributes))
-            identity = identity.identity
-        hooks.append(identity.levels[-1].register_forward_hook(of_level))
+        hooks = [self._identity.levels[-1].register_forward_hook(of_level)]
+        if isinstance(self.network, HATCNN):
+            hooks.append(self.network.attributes.body.register_forward_hook(of_attributes))
         try:
             output = self.network(normalise(torch.from_numpy(pixels)), with_attention=True)
         finally:
@@ -259,44 +269,52 @@ class Explainer:
         assert logits is not None
         size = self.config.height, self.config.width
         centres = seen.output.attention[-1].centres.detach()
-        leaves = [
-            leaf
-            for leaf in (seen.global_map, seen.region_maps, seen.attribute_map)
-            if leaf is not None
-        ]
-        placed = []
-        for column in range(NUM_ATTRIBUTES):
-            total = torch.zeros(len(logits), *size)
-            gradients = torch.autograd.grad(
-                logits[:, column].sum(), leaves, retain_graph=True, materialize_grads=True
-            )
-            for leaf, gradient in zip(leaves, gradients, strict=True):
-                by_position = (gradient * leaf.detach()).sum(dim=-3)
-                if by_position.ndim == 3:
-                    total += _spread(by_position, *size)
-                else:
-                    total += place_regions(by_position, centres, *size)
-            placed.append(total)
-        return torch.stack(placed, dim=1)
+        leaves, constants = self._attribute_path(seen)
+        placed = torch.zeros(*logits.shape, *size)
+        for row, column in np.ndindex(*logits.shape):
+            for part in positions(logits[row, column], row, leaves, constants):
+                maps = part.float()[None]
+                placed[row, column] += (
+                    spread(maps, *size)
+                    if maps.ndim == 3
+                    else place_regions(maps, centres[row : row + 1], *size)
+                )[0]
+        return placed
+
+    def _attribute_path(self, seen: _Pass) -> tuple[list[Tensor], list[Tensor]]:
+        """The maps that the attribute logits are computed from, and the biases on the way."""
+        identity = self._identity
+        if isinstance(self.network, HATCNN):
+            assert seen.attribute_map is not None
+            head = self.network.attributes
+            return [seen.attribute_map], [head.norm.bias, head.classifier.bias]
+        shared, joint = identity.attribute_head, identity.attribute_classifier
+        if isinstance(shared, AttributeHead):
+            return [seen.global_map, seen.region_maps], [shared.norm.bias, shared.classifier.bias]
+        assert isinstance(joint, nn.Linear)
+        return [seen.region_maps], [identity.local_head.norm.bias, joint.bias]
 
 
-def _shares(feature: Tensor, leaf: Tensor, scale: float) -> tuple[float, Tensor]:
+def _shares(
+    feature: Tensor, leaf: Tensor, norm: nn.BatchNorm1d, scale: float
+) -> tuple[float, Tensor]:
     """A branch's part of the similarity, and each position's part of that, from either side.
 
     Args:
         feature: (2, d), computed from `leaf`.
         leaf: (2, …, c, h, w).
+        norm: on the way.
         scale: of the branch's cosine.
 
     Returns:
         Scaled cosine; (2, …, h, w) scaled shares without the constant.
     """
-    norms = feature.detach().norm(dim=1, keepdim=True)
-    unit = _unit(feature.detach())
-    each = (feature / norms * unit.flip(0)).sum(dim=1)
-    (gradient,) = torch.autograd.grad(each.sum(), leaf, retain_graph=True)
+    norms, unit = feature.detach().norm(dim=1), _unit(feature)
+    sides = [
+        positions(feature[i] @ unit[1 - i] / norms[i], i, [leaf], [norm.bias])[0] for i in range(2)
+    ]
     cosine = (unit[0].double() @ unit[1].double()).item()
-    return scale * cosine, scale * (gradient * leaf.detach()).double().sum(dim=-3)
+    return scale * cosine, scale * torch.stack(sides)
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -309,36 +327,6 @@ def _unit(vectors: Tensor) -> Tensor:
                 "anything is undefined"
             )
     return vectors / norms
-
-
-def place_regions(maps: Tensor, centres: Tensor, height: int, width: int) -> Tensor:
-    """Lay the regions' maps on the picture, each where its region was cut out; overlaps add up.
-
-    Args:
-        maps: (N, 4, h, w).
-        centres: (N, 4, 2) centres (x, y) in [-1, 1].
-        height, width: of the picture.
-
-    Returns:
-        (N, height, width); a region that lies inside the picture keeps its sum.
-    """
-    box_height = round(REGION_HEIGHT * height)
-    placed = torch.zeros(len(maps), 3 * height, 3 * width)
-    boxes = _spread(maps.flatten(0, 1), box_height, width).unflatten(0, maps.shape[:2])
-    for i, picture in enumerate(centres):
-        for k, (x, y) in enumerate(picture.tolist()):
-            # The picture lies in the middle of a canvas three times as large.
-            top = height + round((y + 1 - REGION_HEIGHT) * height / 2)
-            left = width + round(x * width / 2)
-            placed[i, top : top + box_height, left : left + width] += boxes[i, k]
-    return placed[:, height : 2 * height, width : 2 * width]
-
-
-def _spread(maps: Tensor, height: int, width: int) -> Tensor:
-    """(N, h, w) to (N, height, width), interpolated; a whole multiple of h and w keeps the sum."""
-    h, w = maps.shape[1:]
-    spread = F.interpolate(maps[:, None], (height, width), mode="bilinear", align_corners=False)
-    return spread[:, 0] * (h * w / (height * width))
 
 
 def _array(values: Tensor) -> Floats:

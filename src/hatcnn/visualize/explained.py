@@ -120,7 +120,7 @@ def _side(figure: Figure, seen: Explanation, side: Side, caption: str, largest: 
 def _share_bars(axes: Axes, comparison: Comparison) -> None:
     names = {
         "global": "global branch",
-        "constant": "constant: what any\ntwo people share",
+        "constant": "constant: an\naverage picture",
         "attributes": f"attributes (weight {comparison.attribute_weight:g})",
     }
     labels = [names.get(name, name) for name in comparison.shares]
