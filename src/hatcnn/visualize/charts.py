@@ -117,14 +117,16 @@ def camera_chart(groups: Sequence[Group]) -> Figure:
     table = np.full((len(cameras), len(cameras)), np.nan)
     for (query, gallery), group in zip(pairs, groups, strict=True):
         table[cameras.index(query), cameras.index(gallery)] = 100 * group.ranking.rank(1)
-    side = 0.55 * len(cameras) + 1.6
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    side = 0.5 * len(cameras) + 1.2
+    figure = Figure(figsize=(side, side + 0.1), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(table, cmap="cividis", vmin=0, vmax=100)
+    # From the worst pair on, so that differences show; the numbers say how large they are.
+    low = 0.0 if np.isnan(table).all() else min(90.0, float(np.nanmin(table)))
+    axes.imshow(table, cmap="cividis", vmin=low, vmax=100)
     for (row, place), value in np.ndenumerate(table):
         axes.text(
             place, row, "–" if np.isnan(value) else f"{value:.0f}", ha="center", va="center",
-            color="white" if value < 55 else "black", fontsize=9,
+            color="white" if value < (low + 100) / 2 else "black", fontsize=9,
         )  # fmt: skip
     ticks = range(len(cameras))
     axes.set_xticks(ticks, cameras)

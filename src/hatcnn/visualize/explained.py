@@ -41,7 +41,8 @@ def explanation_figure(
     """
     shown = likely_attributes(explanation) if attributes is None else tuple(attributes)
     rows = 1 + -(-len(shown) // _COLUMNS)
-    figure = Figure(figsize=(1.25 * _COLUMNS, 2.85 * rows + 0.6), layout="constrained")
+    row_height = 1.17 * panels.aspect(explanation.picture) + 0.55
+    figure = Figure(figsize=(1.25 * _COLUMNS, row_height * rows + 0.6), layout="constrained")
     figure.suptitle(title, fontsize=9)
     grid = figure.add_gridspec(rows, _COLUMNS)
     pixels = explanation.picture
@@ -84,12 +85,14 @@ def comparison_figure(
         title: before the similarity.
     """
     of_attributes = comparison.attribute_shares is not None
-    figure = Figure(figsize=(8.75, 6.9), layout="constrained")
+    tallest = max(panels.aspect(seen.picture) for seen in (comparison.first, comparison.second))
+    heights = 1.0 * tallest + 0.95, 3.9
+    figure = Figure(figsize=(8.75, sum(heights)), layout="constrained")
     score = f"similarity {comparison.similarity:.3f}"
     figure.suptitle(
         f"{title}: {score}" if title else score.capitalize(), fontsize=11, fontweight="bold"
     )
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25), squeeze=False)[:, 0]
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     both = top.subfigures(1, 2, wspace=0.04, squeeze=False)[0]
     largest = max(float(np.abs(side.global_map).max()) for side in comparison.sides)
     for half, seen, side, caption in zip(

@@ -19,7 +19,7 @@ _DASHES = ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 2, 1, 2)))
 
 def picture(axes: Axes, pixels: Pixels, title: str = "", *, note: str = "") -> None:
     """Show a picture, with a title above and a note below, and no ticks."""
-    axes.imshow(pixels, interpolation="bicubic", extent=(0, 1, 1, 0), aspect=_aspect(pixels))
+    axes.imshow(pixels, interpolation="bicubic", extent=(0, 1, 1, 0), aspect=aspect(pixels))
     axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
     axes.set_title(title, fontsize=8, pad=3)
     axes.set_xlabel(note, fontsize=7, labelpad=3)
@@ -48,7 +48,7 @@ def heat(axes: Axes, pixels: Pixels, values: Floats, title: str = "") -> None:
     spread = max(high - low, 0.01)
     axes.imshow(
         values, cmap="viridis", vmin=low, vmax=low + spread, alpha=0.6,
-        interpolation="bilinear", extent=(0, 1, 1, 0), aspect=_aspect(pixels),
+        interpolation="bilinear", extent=(0, 1, 1, 0), aspect=aspect(pixels),
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def signed_heat(
     overlay = np.empty((height, width, 4))
     overlay[share >= 0, :3], overlay[share < 0, :3] = to_rgb(BLUE), to_rgb(ORANGE)
     overlay[..., 3] = 0.8 * np.abs(share)
-    axes.imshow(overlay, extent=(0, 1, 1, 0), aspect=_aspect(pixels))
+    axes.imshow(overlay, extent=(0, 1, 1, 0), aspect=aspect(pixels))
     x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
     for level, style in ((1 / 3, "solid"), (-1 / 3, "dashed")):
         if share.min() < level < share.max():
@@ -117,8 +117,8 @@ def regions(
         )  # fmt: skip
 
 
-def _aspect(pixels: Pixels) -> float:
-    """Of axes from 0 to 1 on which the picture keeps its shape."""
+def aspect(pixels: Pixels) -> float:
+    """Height by width; of axes from 0 to 1 on which the picture keeps its shape."""
     return pixels.shape[0] / pixels.shape[1]
 
 
