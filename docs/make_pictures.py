@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from hatcnn.attributes import ATTRIBUTES
+from hatcnn.cli.main import run
 from hatcnn.datasets import Sample
 from hatcnn.datasets.synthetic import SyntheticStore, synthetic_people
 
 ASSETS = Path(__file__).parent / "assets"
-DEMO = Path(__file__).parent.parent / "demo" / "ranked.png"
+DEMO = Path(__file__).parent.parent / "demo"
+EXPLAINED = ("query/0092_c2_000.png", "query/0092_c3_000.png")
+SHOWN = (
+    "explain-picture", "explain-pair", "why-wrong", "scores", "attributes", "cameras", "map",
+    "training",
+)  # fmt: skip
+MOST_WIDE = 1100
 IDENTITIES = 6
 CAMERAS = 5
 SEED = 16  # Among these six: a hat, a dress, each kind of bag.
@@ -66,13 +74,39 @@ def _caption(sample: Sample) -> str:
     return f"person {sample.pid}\n" + textwrap.fill(", ".join(words), 27)
 
 
+def explanations(folder: Path) -> None:
+    """A picture explained, a pair, and the report of an evaluation, of the demo's network."""
+    people = synthetic_people()
+    assert isinstance(people.store, SyntheticStore)
+    model = str(DEMO / "run" / "model")
+    files = []
+    for name in EXPLAINED:
+        files.append(str(folder / Path(name).name))
+        Path(files[-1]).write_bytes(people.store.read(name))
+    run(["explain", files[0], "--model", model, "--out", str(folder / "explain-picture.png")])
+    pair = ["--attribute-weight", "1", "--out", str(folder / "explain-pair.png")]
+    run(["explain", *files, "--model", model, *pair])
+    run(["evaluate", model, "--data", "synthetic", "--report", str(folder)])
+
+
 def main() -> None:
     """Write every picture."""
     ASSETS.mkdir(exist_ok=True)
     _save(contact_sheet(), ASSETS / "synthetic-people.png")
-    if DEMO.exists():
-        with Image.open(DEMO) as ranked:
-            _save(ranked.convert("RGB"), ASSETS / "ranked.png")
+    if not (DEMO / "ranked.png").exists():
+        return
+    _save(_opened(DEMO / "ranked.png"), ASSETS / "ranked.png")
+    with tempfile.TemporaryDirectory() as folder:
+        explanations(Path(folder))
+        for name in SHOWN:
+            _save(_opened(Path(folder) / f"{name}.png"), ASSETS / f"{name}.png")
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        rgb = picture.convert("RGB")
+    rgb.thumbnail((MOST_WIDE, 10 * MOST_WIDE))
+    return rgb
 
 
 def _save(sheet: Image.Image, target: Path) -> None:

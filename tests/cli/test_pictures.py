@@ -1,8 +1,10 @@
 """``hatcnn explain`` and ``hatcnn evaluate --report`` as they are typed."""
 
 import json
+import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +87,15 @@ def test_a_network_without_attributes_is_explained_too(capsys, tmp_path, models,
     assert (tmp_path / "two.png").stat().st_size > 10_000
 
 
+def test_odd_names_and_shapes_are_drawn(capsys, tmp_path, models):
+    wide = tmp_path / "$x^$ <b> ä.png"
+    Image.fromarray(np.full((30, 1500, 3), 90, np.uint8)).save(wide)
+    out = tmp_path / "odd.svg"
+    run(["explain", str(wide), str(wide), "--model", str(models / "none"), "--out", str(out)])
+    assert "similarity 1.000" in capsys.readouterr().out
+    assert xml.etree.ElementTree.parse(out).getroot().tag.endswith("svg")
+
+
 def test_mistakes_are_named(capsys, monkeypatch, tmp_path, models, two):
     def said(*arguments, model="separate", out="out.png"):
         return fails(
@@ -96,6 +107,8 @@ def test_mistakes_are_named(capsys, monkeypatch, tmp_path, models, two):
     assert "No such file" in said(tmp_path / "missing.jpg")
     assert "is no picture" in said(tmp_path / "text.jpg")
     assert "one picture or two, not 3" in said(*two, two[0])
+    assert "in one picture, not in two" in said(*two, "--attributes", "bag")
+    assert "of two pictures" in said(two[0], "--attribute-weight", "1")
     assert "must end in .png or .svg" in said(two[0], out="out.gif")
     (tmp_path / "folder.png").mkdir()
     assert "it is a folder" in said(two[0], out="folder.png")
@@ -105,6 +118,11 @@ def test_mistakes_are_named(capsys, monkeypatch, tmp_path, models, two):
     assert "predicts no attributes" in said(two[0], "--attributes", "bag", model="none")
     assert "compare with weight 0" in said(*two, "--attribute-weight", "1", model="none")
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_report_is_drawn_without_torch():
+    code = "import sys; sys.modules['torch'] = None\nimport hatcnn.visualize.report"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("missing", ["torch", "matplotlib"])
@@ -120,13 +138,20 @@ def test_what_is_not_installed_is_named(missing):
     assert 'pip install "hatcnn[train]"' in done.stderr
 
 
-def test_an_evaluation_is_reported(capsys, monkeypatch, tmp_path, models, crowd):
-    out, model = tmp_path / "report", models / "separate"
+def test_an_evaluation_is_reported_with_the_training_that_led_to_it(
+    capsys, monkeypatch, tmp_path, models, crowd
+):
+    out, model = tmp_path / "report", tmp_path / "run" / "model"
+    shutil.copytree(models / "separate", model)
+    (model.parent / "recipe.json").write_text('{"recipe": {"name": "x", "epochs": 2}}')
+    (model.parent / "environment.json").write_text("{}")
+    lines = [{"epoch": e, "loss/total": 5.0 - e} for e in (1, 2)]
+    (model.parent / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     run(["evaluate", str(model), "--data", str(crowd), "--report", str(out), "--json", "-"])
     report = json.loads(capsys.readouterr().out)
     assert report["report"] == str(out / "report.html")
     names = {path.stem for path in out.glob("*.svg")}
-    assert {"attributes", "cameras", "map", "ranked-best", "scores"} <= names
+    assert {"attributes", "cameras", "map", "ranked-best", "scores", "training"} <= names
     assert {"why-right", "why-wrong"} & names
     page = (out / "report.html").read_text()
     rank_1 = report["rankings"]["identity"]["rank_1"]
@@ -137,17 +162,3 @@ def test_an_evaluation_is_reported(capsys, monkeypatch, tmp_path, models, crowd)
         capsys, monkeypatch, "evaluate", model, "--data", crowd, "--report", tmp_path / "file"
     )
     assert "cannot write" in message
-
-
-def test_a_run_is_drawn_into_its_report(capsys, tmp_path, models, crowd):
-    model = tmp_path / "run" / "model"
-    model.parent.mkdir()
-    (models / "none").rename(model)
-    (model.parent / "recipe.json").write_text('{"recipe": {"name": "x", "epochs": 2}}')
-    (model.parent / "environment.json").write_text("{}")
-    lines = [{"epoch": e, "loss/total": 5.0 - e} for e in (1, 2)]
-    (model.parent / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    run(["evaluate", str(model), "--data", str(crowd), "--report", str(tmp_path / "report")])
-    assert f"report: {tmp_path / 'report' / 'report.html'}" in capsys.readouterr().out
-    assert (tmp_path / "report" / "training.png").exists()
-    model.rename(models / "none")

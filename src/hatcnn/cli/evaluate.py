@@ -19,7 +19,6 @@ from hatcnn.errors import ConfigError, DataError
 from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
 from hatcnn.experiments.runs import read_run
 from hatcnn.inference.backends import BackendName, Precision, load_backend
-from hatcnn.inference.explanation import Explainer
 from hatcnn.inference.extraction import extract
 from hatcnn.models.checkpoint import find_model
 
@@ -129,6 +128,7 @@ def _draw(
     packs: Sequence[PackedSplit],
 ) -> Path:
     # What draws comes with an extra.
+    from hatcnn.inference.explanation import Explainer
     from hatcnn.visualize.report import Measured, write_pictures
 
     assert options.report is not None

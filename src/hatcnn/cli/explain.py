@@ -40,6 +40,10 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(ExplainOptions, prog="hatcnn explain", args=arguments)
     if len(options.images) not in (1, 2):
         raise ConfigError(f"explain takes one picture or two, not {len(options.images)}")
+    if len(options.images) == 2 and options.attributes:
+        raise ConfigError("--attributes looks for attributes in one picture, not in two")
+    if len(options.images) == 1 and options.attribute_weight:
+        raise ConfigError("--attribute-weight is of the similarity of two pictures")
     check_suffix(options.out)
     check_writable(options.out)
     columns = [column(name) for name in options.attributes]

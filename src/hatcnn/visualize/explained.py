@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hatcnn.attributes import ATTRIBUTES
-from hatcnn.inference.explanation import Comparison, Explanation, Side
 from hatcnn.visualize import panels
 from hatcnn.visualize.figures import BLUE, GREY, ORANGE
 from hatcnn.visualize.words import short_name
+
+if TYPE_CHECKING:  # It imports torch; drawing needs none.
+    from hatcnn.inference.explanation import Comparison, Explanation, Side
 
 _COLUMNS = 7
 _MOST_ATTRIBUTES = 2 * _COLUMNS
@@ -41,11 +44,11 @@ def explanation_figure(
     """
     shown = likely_attributes(explanation) if attributes is None else tuple(attributes)
     rows = 1 + -(-len(shown) // _COLUMNS)
-    row_height = 1.17 * panels.aspect(explanation.picture) + 0.55
+    row_height = 1.17 * _height(explanation) + 0.55
     figure = Figure(figsize=(1.25 * _COLUMNS, row_height * rows + 0.6), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     grid = figure.add_gridspec(rows, _COLUMNS)
-    pixels = explanation.picture
+    pixels = panels.shrunk(explanation.picture)
     panels.picture(figure.add_subplot(grid[0, 0]), pixels, "picture")
     for i, level in enumerate(explanation.levels):
         panels.heat(figure.add_subplot(grid[0, 1 + i]), pixels, level.soft, f"attention {i + 1}")
@@ -85,7 +88,7 @@ def comparison_figure(
         title: before the similarity.
     """
     of_attributes = comparison.attribute_shares is not None
-    tallest = max(panels.aspect(seen.picture) for seen in (comparison.first, comparison.second))
+    tallest = max(_height(seen) for seen in (comparison.first, comparison.second))
     heights = 1.0 * tallest + 0.95, 3.9
     figure = Figure(figsize=(8.75, sum(heights)), layout="constrained")
     score = f"similarity {comparison.similarity:.3f}"
@@ -106,18 +109,24 @@ def comparison_figure(
     return figure
 
 
+def _height(seen: Explanation) -> float:
+    """Of a panel, in its widths; pictures of odd shapes get a panel of a person's."""
+    return min(3.0, max(1.0, panels.aspect(seen.picture)))
+
+
 def _side(figure: Figure, seen: Explanation, side: Side, caption: str, largest: float) -> None:
-    figure.suptitle(caption, fontsize=8.5)
+    figure.suptitle(caption, fontsize=8.5, parse_math=False)
     row = figure.subplots(1, 4)
+    pixels = panels.shrunk(seen.picture)
     last = seen.levels[-1]
-    panels.picture(row[0], seen.picture, "picture")
-    panels.heat(row[1], seen.picture, last.soft, "attention 3")
+    panels.picture(row[0], pixels, "picture")
+    panels.heat(row[1], pixels, last.soft, "attention 3")
     panels.signed_heat(
-        row[2], seen.picture, side.global_map, "alike here",
+        row[2], pixels, side.global_map, "alike here",
         note=f"global {side.global_map.sum():+.3f}", largest=largest,
     )  # fmt: skip
     a, b, c, d = (f"{k + 1}: {v:+.3f}" for k, v in enumerate(side.region_maps.sum(axis=(1, 2))))
-    panels.regions(row[3], seen.picture, last.centres, "regions 3", note=f"{a}  {b}\n{c}  {d}")
+    panels.regions(row[3], pixels, last.centres, "regions 3", note=f"{a}  {b}\n{c}  {d}")
 
 
 def _share_bars(axes: Axes, comparison: Comparison) -> None:

@@ -9,11 +9,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from hatcnn.images import Pixels
+from hatcnn.images import Pixels, resize
 from hatcnn.visualize.figures import BLUE, ORANGE
 from hatcnn.visualize.regions import BOX_COLOURS, region_box
 
 Floats = npt.NDArray[np.float32]
+_FINE = 256
+"""Rows that a coarse map is interpolated to."""
+_MOST = 512
+"""Longest side that a picture is shown with."""
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 2, 1, 2)))
 
 
@@ -69,7 +73,7 @@ def signed_heat(
         largest: magnitude of the full colour.
     """
     picture(axes, _grey(pixels), title, note=note)
-    height, width = 2 * pixels.shape[0], 2 * pixels.shape[1]
+    height, width = _FINE, round(_FINE / aspect(pixels))
     fine = np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
     share = np.clip(fine / (largest or 1.0), -1, 1)
     overlay = np.empty((height, width, 4))
@@ -115,6 +119,13 @@ def regions(
             color="black", ha="center", va="center", zorder=5,
             bbox={"boxstyle": "circle,pad=0.15", "fc": colour, "ec": "white", "lw": 0.6},
         )  # fmt: skip
+
+
+def shrunk(pixels: Pixels) -> Pixels:
+    """The picture, no larger than can be seen in a panel."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _MOST / max(height, width))
+    return resize(pixels, max(1, round(scale * height)), max(1, round(scale * width)))
 
 
 def aspect(pixels: Pixels) -> float:

@@ -135,7 +135,7 @@ def ranked_sheet(rows: Sequence[RankedRow], *, title: str = "") -> Figure:
     figure = Figure(figsize=(width / 100, height / 100))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    axes.text(_MARGIN, 16, title, fontsize=10, fontweight="bold", va="center")
+    axes.text(_MARGIN, 16, title, fontsize=10, fontweight="bold", va="center", parse_math=False)
     y: float = top
     for row, taken in zip(rows, heights, strict=True):
         _draw(axes, row.query, _MARGIN, y, "query")
@@ -168,7 +168,7 @@ def _draw(axes: Axes, entry: Entry, x: float, y: float, head: str) -> None:
     for i, line in enumerate(entry.lines()):
         axes.text(
             x + _WIDTH / 2, y + _HEIGHT + 8 + _LINE * (i + 0.5), line, fontsize=7.5, ha="center",
-            va="center",
+            va="center", parse_math=False,
         )  # fmt: skip
 
 

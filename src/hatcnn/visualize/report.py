@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from hatcnn import __version__
 from hatcnn.evaluation import Evaluation, Features, Group
 from hatcnn.images import Pixels
-from hatcnn.inference.explanation import Explainer
 from hatcnn.visualize.charts import (
     attribute_chart,
     camera_chart,
@@ -28,6 +27,9 @@ from hatcnn.visualize.page import Page
 from hatcnn.visualize.plain import CAVEATS, percent, ranking_words, threshold_words
 from hatcnn.visualize.ranked import Entry, Probability, ranked_rows, ranked_sheet
 from hatcnn.visualize.scores import count_scores
+
+if TYPE_CHECKING:  # It imports torch, which a report does not need.
+    from hatcnn.inference.explanation import Explainer
 
 PAGE = "report.html"
 _QUERIES = 4
