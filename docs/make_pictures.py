@@ -20,7 +20,6 @@ SHOWN = (
     "explain-picture", "explain-pair", "why-wrong", "scores", "attributes", "cameras", "map",
     "training",
 )  # fmt: skip
-MOST_WIDE = 1100
 IDENTITIES = 6
 CAMERAS = 5
 SEED = 16  # Among these six: a hat, a dress, each kind of bag.
@@ -92,25 +91,28 @@ def explanations(folder: Path) -> None:
 def main() -> None:
     """Write every picture."""
     ASSETS.mkdir(exist_ok=True)
-    _save(contact_sheet(), ASSETS / "synthetic-people.png")
+    sheet = contact_sheet().quantize(COLOURS, dither=Image.Dither.NONE)
+    _save(sheet, ASSETS / "synthetic-people.png")
     if not (DEMO / "ranked.png").exists():
         return
-    _save(_opened(DEMO / "ranked.png"), ASSETS / "ranked.png")
+    _copy(DEMO / "ranked.png", ASSETS, width=820)
     with tempfile.TemporaryDirectory() as folder:
         explanations(Path(folder))
         for name in SHOWN:
-            _save(_opened(Path(folder) / f"{name}.png"), ASSETS / f"{name}.png")
+            _copy(Path(folder) / f"{name}.png", ASSETS)
 
 
-def _opened(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
+def _copy(source: Path, folder: Path, *, width: int = 1100) -> None:
+    """A smaller copy; dithered, as maps have more shades than a palette."""
+    with Image.open(source) as picture:
         rgb = picture.convert("RGB")
-    rgb.thumbnail((MOST_WIDE, 10 * MOST_WIDE))
-    return rgb
+    rgb.thumbnail((width, 10 * width))
+    palette = rgb.quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
+    _save(rgb.quantize(palette=palette), folder / source.name)
 
 
 def _save(sheet: Image.Image, target: Path) -> None:
-    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    sheet.save(target, optimize=True)
     print(f"{target}: {sheet.width} x {sheet.height}, {target.stat().st_size / 1000:.0f} kB")
 
 

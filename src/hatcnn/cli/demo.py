@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> None:
     if after.attributes:
         console.print(attribute_table(after.attributes))
     picture = options.out / "ranked.png"
-    # Six queries, evenly spaced, with their eight nearest gallery pictures.
-    chosen = np.linspace(0, len(query) - 1, 6).astype(np.int64)
+    # Four queries, a page's worth, evenly spaced, with their eight nearest gallery pictures.
+    chosen = np.linspace(0, len(query) - 1, 4).astype(np.int64)
     of_query, of_gallery = packed
     rows = ranked_rows(query, gallery, of_query.images, of_gallery.images, chosen)
     save(ranked_sheet(rows), picture)

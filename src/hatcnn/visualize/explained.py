@@ -89,7 +89,7 @@ def comparison_figure(
     """
     of_attributes = comparison.attribute_shares is not None
     tallest = max(_height(seen) for seen in (comparison.first, comparison.second))
-    heights = 1.0 * tallest + 0.95, 3.9
+    heights = 1.0 * tallest + 0.7, 3.9
     figure = Figure(figsize=(8.75, sum(heights)), layout="constrained")
     score = f"similarity {comparison.similarity:.3f}"
     figure.suptitle(
@@ -183,7 +183,8 @@ def _colour(value: float) -> str:
 
 def _bar_labels(axes: Axes, values: Sequence[float], form: str) -> None:
     span = max(0.0, *values) - min(0.0, *values) or 1.0
-    for i, value in enumerate(values):
+    for i, exact in enumerate(values):
+        value = round(exact, 3) + 0.0  # No "-0.000".
         axes.text(
             value + (0.015 if value >= 0 else -0.015) * span, i, form.format(value),
             ha="left" if value >= 0 else "right", va="center", fontsize=7.5,
