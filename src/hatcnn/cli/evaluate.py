@@ -17,7 +17,7 @@ from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError, DataError
 from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
-from hatcnn.experiments.runs import read_run
+from hatcnn.experiments.runs import Run, read_run
 from hatcnn.inference.backends import BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.checkpoint import find_model
@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> None:
         # Before hours of work, not after.
         check_writable(options.report / "report.html")
         _check_drawing()
+    run = _training_run(options.model) if options.report else None
     fabric = make_fabric(accelerator=options.accelerator)
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
@@ -92,7 +93,6 @@ def main(arguments: list[str]) -> None:
         distance=options.distance,
         rerank=options.rerank,
     )
-    page = _draw(options, dataset.name, result, features, packs) if options.report else None
     report = {
         "model": str(options.model),
         "data": dataset.name,
@@ -101,15 +101,17 @@ def main(arguments: list[str]) -> None:
         "precision": options.precision,
         **result.to_json(),
         "skipped": [{"name": n, "reason": r} for n, r in skipped],
-        **({"report": str(page)} if page else {}),
+        "report": str(options.report / "report.html") if options.report else None,
     }
-    if write_report(report, options.json):
-        return
-    print_evaluation(result, title=f"{options.model} on {dataset.name}")
-    for name, reason in skipped:
-        print(f"skipped {name}: {reason}")
-    if page:
-        print(f"report: {page}")
+    alone = write_report(report, options.json)
+    if not alone:
+        print_evaluation(result, title=f"{options.model} on {dataset.name}")
+        for name, reason in skipped:
+            print(f"skipped {name}: {reason}")
+    if options.report:
+        page = _draw(options.report, options.model, dataset.name, result, features, packs, run)
+        if not alone:
+            print(f"report: {page}")
 
 
 def _check_drawing() -> None:
@@ -120,34 +122,37 @@ def _check_drawing() -> None:
             )
 
 
+def _training_run(model: Path) -> Run | None:
+    """The run that made a model, where the model still lies in its folder."""
+    folder = find_model(model).parent
+    return read_run(folder) if (folder / "recipe.json").exists() else None
+
+
 def _draw(
-    options: EvaluateOptions,
+    target: Path,
+    model: Path,
     data: str,
     result: Evaluation,
     features: Sequence[Features],
     packs: Sequence[PackedSplit],
+    run: Run | None,
 ) -> Path:
     # What draws comes with an extra.
     from hatcnn.inference.explanation import Explainer
     from hatcnn.visualize.report import Measured, write_pictures
 
-    assert options.report is not None
     query, gallery = features
-    folder = find_model(options.model)
-    run = read_run(folder.parent) if (folder.parent / "recipe.json").exists() else None
-    return write_pictures(
-        Measured(
-            model=str(options.model),
-            data=data,
-            evaluation=result,
-            query=query,
-            gallery=gallery,
-            query_images=packs[0].images,
-            gallery_images=packs[1].images,
-            skipped=[row for packed in packs for row in packed.skipped],
-            explainer=Explainer.load(folder),
-            epochs=run.epochs if run else (),
-            evaluations=run.evaluations if run else {},
-        ),
-        options.report,
+    measured = Measured(
+        model=str(model),
+        data=data,
+        evaluation=result,
+        query=query,
+        gallery=gallery,
+        query_images=packs[0].images,
+        gallery_images=packs[1].images,
+        skipped=[row for packed in packs for row in packed.skipped],
+        explainer=Explainer.load(model),
+        epochs=run.epochs if run else (),
+        evaluations=run.evaluations if run else {},
     )
+    return write_pictures(measured, target)

@@ -2,10 +2,14 @@
 
 Behind its last maps the network is simple: averages over positions, one linear layer, a batch norm
 by fixed statistics and a cut-off at zero. With the zeros of the cut-off held where they are, that
-is linear, so a score is the sum over positions of gradient times value, plus what depends on no
-position. Of the latter, batch norm's mean, which is what the average training picture has, is
-taken off at all positions alike: a position counts for how it differs from the average one. Batch
-norm's own bias and the classifier's stay a constant. Nothing is estimated.
+is linear, so a score is the sum of gradient times value over all that goes into it:
+
+- the maps, by position;
+- the linear layer's bias less batch norm's running mean. It cancels what the average training
+  picture has, and is split evenly over the positions: one counts for how it differs from average;
+- the biases of the batch norm and of what follows, which no position has a part in: the constant.
+
+Nothing is estimated, and nothing is what is left over: the sum is a check.
 """
 
 from __future__ import annotations
@@ -17,34 +21,46 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hatcnn.models.attention import REGION_HEIGHT
+from hatcnn.models.blocks import AttributeHead, FeatureHead
 
 
-def positions(
-    score: Tensor, row: int, leaves: Sequence[Tensor], constants: Sequence[Tensor]
-) -> list[Tensor]:
-    """What each position adds to a score, as the top of this file says.
+def contributions(
+    score: Tensor,
+    row: int,
+    leaves: Sequence[Tensor],
+    head: FeatureHead | AttributeHead,
+    bias: Tensor | None = None,
+) -> tuple[list[Tensor], Tensor]:
+    """Take a score apart, as the top of this file says.
 
     Args:
-        score: a number, linear in the maps by which it was computed and in the constants.
+        score: a number that was computed from the maps by the head.
         row: of the picture.
         leaves: maps (N, c, h, w) or (N, 4, c, h, w), each of whose h x w is averaged.
-        constants: that stay out of the positions.
+        head: its linear layer and its batch norm, in evaluation mode.
+        bias: of a classifier behind the head.
 
     Returns:
-        (h, w) or (4, h, w) float64 a leaf.
+        By position, (h, w) or (4, h, w) float64 a leaf; the constant.
     """
-    gradients = torch.autograd.grad(score, [*leaves, *constants], retain_graph=True)
+    linear, norm = head.linear, head.norm
+    assert norm.running_mean is not None
+    biases = [norm.bias] if bias is None else [norm.bias, bias]
+    of_linear, *gradients = torch.autograd.grad(
+        score, [linear.bias, *biases, *leaves], retain_graph=True
+    )
+    average = _product(of_linear, linear.bias - norm.running_mean)
+    constant = torch.stack([_product(g, b) for g, b in zip(gradients, biases, strict=False)]).sum()
     parts = [
         (gradient[row].double() * leaf[row].detach().double()).sum(dim=-3)
-        for gradient, leaf in zip(gradients, leaves, strict=False)
+        for gradient, leaf in zip(gradients[len(biases) :], leaves, strict=True)
     ]
-    constant = sum(
-        (gradient.double() * value.detach().double()).sum()
-        for gradient, value in zip(gradients[len(leaves) :], constants, strict=True)
-    )
-    average = score.detach().double() - sum(part.sum() for part in parts) - constant
     maps = sum(part[..., 0, 0].numel() for part in parts)
-    return [part + average / (maps * part.shape[-2] * part.shape[-1]) for part in parts]
+    return [part + average / (maps * part.shape[-2] * part.shape[-1]) for part in parts], constant
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() * b.detach().double()).sum()
 
 
 def place_regions(maps: Tensor, centres: Tensor, height: int, width: int) -> Tensor:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from hatcnn.errors import EvaluationError
 from hatcnn.images import Pixels, resize
-from hatcnn.inference.contributions import place_regions, positions, spread
+from hatcnn.inference.contributions import contributions, place_regions, spread
 from hatcnn.models.attention import NUM_REGIONS
-from hatcnn.models.blocks import AttributeHead
+from hatcnn.models.blocks import AttributeHead, FeatureHead
 from hatcnn.models.build import ModelConfig
 from hatcnn.models.checkpoint import load_model
 from hatcnn.models.embedding import attribute_probabilities
@@ -82,9 +82,8 @@ class Comparison:
     product of the unit vectors that `hatcnn.Embedder` gives.
 
     The cosine of a branch is bilinear, so either picture's feature can be taken apart while the
-    other's stays whole: by position, as
-    `hatcnn.inference.contributions` does. A share is the mean of both
-    ways. The attributes' cosine is the sum of 26 products.
+    other's stays whole, by position, as `hatcnn.inference.contributions` says. A share is the mean
+    of both ways. The attributes' cosine is the sum of 26 products.
 
     Attributes:
         first, second: what was seen in each picture.
@@ -143,7 +142,8 @@ class Explainer:
             self._identity.attribute_classifier,
         ]
         if isinstance(network, HATCNN):
-            behind += [network.attributes.norm, network.attributes.classifier]
+            head = network.attributes
+            behind += [head.linear, head.norm, head.classifier]
         for module in behind:
             # Gradients end at the last maps; only what lies behind them has any.
             if module is not None:
@@ -184,12 +184,12 @@ class Explainer:
         seen = self._run([first, second])
         output = seen.output
         scale = 1 / (2 + attribute_weight)
-        heads = self._identity.global_head, self._identity.local_head
-        alike_global, global_maps = _shares(
-            output.global_feature, seen.global_map, heads[0].norm, scale
+        identity = self._identity
+        alike_global, global_maps, constant = _shares(
+            output.global_feature, seen.global_map, identity.global_head, scale
         )
-        alike_local, region_maps = _shares(
-            output.local_feature, seen.region_maps, heads[1].norm, scale
+        alike_local, region_maps, local_constant = _shares(
+            output.local_feature, seen.region_maps, identity.local_head, scale
         )
         of_attributes = None
         if output.attribute_logits is not None:
@@ -199,11 +199,10 @@ class Explainer:
         by_region = region_maps.sum(dim=(0, 2, 3)) / 2
         shares |= {f"region {k + 1}": by_region[k].item() for k in range(NUM_REGIONS)}
         similarity = alike_global + alike_local
-        constant = similarity - sum(shares.values())
         if attribute_weight and of_attributes is not None:
             shares["attributes"] = attribute_weight * scale * of_attributes.sum().item()
             similarity += shares["attributes"]
-        shares["constant"] = constant
+        shares["constant"] = constant + local_constant
         pictures = self._explanations([first, second], seen)
         return Comparison(
             first=pictures[0],
@@ -269,10 +268,11 @@ class Explainer:
         assert logits is not None
         size = self.config.height, self.config.width
         centres = seen.output.attention[-1].centres.detach()
-        leaves, constants = self._attribute_path(seen)
+        leaves, head, bias = self._attribute_path(seen)
         placed = torch.zeros(*logits.shape, *size)
         for row, column in np.ndindex(*logits.shape):
-            for part in positions(logits[row, column], row, leaves, constants):
+            parts, _ = contributions(logits[row, column], row, leaves, head, bias)
+            for part in parts:
                 maps = part.float()[None]
                 placed[row, column] += (
                     spread(maps, *size)
@@ -281,40 +281,42 @@ class Explainer:
                 )[0]
         return placed
 
-    def _attribute_path(self, seen: _Pass) -> tuple[list[Tensor], list[Tensor]]:
-        """The maps that the attribute logits are computed from, and the biases on the way."""
+    def _attribute_path(
+        self, seen: _Pass
+    ) -> tuple[list[Tensor], FeatureHead | AttributeHead, Tensor]:
+        """The maps that the attribute logits come from, the head on the way, and the last bias."""
         identity = self._identity
         if isinstance(self.network, HATCNN):
             assert seen.attribute_map is not None
-            head = self.network.attributes
-            return [seen.attribute_map], [head.norm.bias, head.classifier.bias]
+            own = self.network.attributes
+            return [seen.attribute_map], own, own.classifier.bias
         shared, joint = identity.attribute_head, identity.attribute_classifier
         if isinstance(shared, AttributeHead):
-            return [seen.global_map, seen.region_maps], [shared.norm.bias, shared.classifier.bias]
+            return [seen.global_map, seen.region_maps], shared, shared.classifier.bias
         assert isinstance(joint, nn.Linear)
-        return [seen.region_maps], [identity.local_head.norm.bias, joint.bias]
+        return [seen.region_maps], identity.local_head, joint.bias
 
 
 def _shares(
-    feature: Tensor, leaf: Tensor, norm: nn.BatchNorm1d, scale: float
-) -> tuple[float, Tensor]:
+    feature: Tensor, leaf: Tensor, head: FeatureHead, scale: float
+) -> tuple[float, Tensor, float]:
     """A branch's part of the similarity, and each position's part of that, from either side.
 
     Args:
-        feature: (2, d), computed from `leaf`.
+        feature: (2, d), computed from `leaf` by `head`.
         leaf: (2, …, c, h, w).
-        norm: on the way.
+        head: of the branch.
         scale: of the branch's cosine.
 
     Returns:
-        Scaled cosine; (2, …, h, w) scaled shares without the constant.
+        Scaled cosine; (2, …, h, w) scaled shares; the scaled constant, mean of both sides.
     """
     norms, unit = feature.detach().norm(dim=1), _unit(feature)
-    sides = [
-        positions(feature[i] @ unit[1 - i] / norms[i], i, [leaf], [norm.bias])[0] for i in range(2)
-    ]
+    sides = [contributions(feature[i] @ unit[1 - i] / norms[i], i, [leaf], head) for i in range(2)]
     cosine = (unit[0].double() @ unit[1].double()).item()
-    return scale * cosine, scale * torch.stack(sides)
+    maps = torch.stack([part for (part,), _ in sides])
+    constant = sum(constant.item() for _, constant in sides) / 2
+    return scale * cosine, scale * maps, scale * constant
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -137,9 +137,9 @@ class _Writer:
         m = self.m
         self.page.heading("Searches, good and bad")
         self.page.text(
-            "Left the picture searched for, right of it what was found, nearest first. A whole "
-            "blue frame and a tick: the same person. A broken orange frame and a cross: somebody "
-            "else. "
+            "Left the picture searched for, right of it what was found by identity, most similar "
+            "first. A whole blue frame and a tick: the same person. A broken orange frame and a "
+            "cross: somebody else. "
             "Below: similarity, camera, and what the network takes the person to wear."
         )
         ap = m.evaluation.rankings["identity"].ap

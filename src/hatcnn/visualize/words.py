@@ -9,8 +9,7 @@ from hatcnn.attributes import ATTRIBUTES, Attribute, column
 
 _PLACES = {"upper": ("up", "top"), "lower": ("down", "bottom")}
 _WORTH_SAYING = ("clothes", "up", "down", "hat", "backpack", "bag", "handbag")
-"""Binary attributes that a short description names; how old or of which sex somebody looks is not
-among them."""
+"""Binary attributes that a short description names: what is worn and carried, not who wears it."""
 
 
 def short_name(attribute: Attribute) -> str:
