@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import tyro
 
 from hatcnn import images
@@ -85,28 +87,24 @@ def _of_one(explanation: Explanation) -> tuple[dict[str, Any], str]:
             }
             for level in explanation.levels
         ],
-        "attributes": _probabilities(explanation),
+        "attributes": _by_name(explanation.probabilities),
     }
     said = [ATTRIBUTES[i].present for i in likely_attributes(explanation)]
     return numbers, f"said to have: {', '.join(said) or 'nothing'}"
 
 
 def _of_two(comparison: Comparison) -> tuple[dict[str, Any], str]:
-    products = comparison.attribute_shares
     numbers = {
         "similarity": comparison.similarity,
         "attribute_weight": comparison.attribute_weight,
         "shares": comparison.shares,
-        "attribute_shares": None
-        if products is None
-        else dict(zip(NAMES, products.tolist(), strict=True)),
-        "attributes": [_probabilities(e) for e in (comparison.first, comparison.second)],
+        "attribute_shares": _by_name(comparison.attribute_shares),
+        "attributes": [_by_name(e.probabilities) for e in (comparison.first, comparison.second)],
     }
-    rows = [f"  {name:<12}{share:+.3f}" for name, share in comparison.shares.items()]
+    # Adding zero turns "-0.000" into "+0.000".
+    rows = [f"  {name:<12}{round(x, 3) + 0.0:+.3f}" for name, x in comparison.shares.items()]
     return numbers, "\n".join([f"similarity {comparison.similarity:.3f}, made of", *rows])
 
 
-def _probabilities(explanation: Explanation) -> dict[str, float] | None:
-    if explanation.probabilities is None:
-        return None
-    return dict(zip(NAMES, explanation.probabilities.tolist(), strict=True))
+def _by_name(values: npt.NDArray[np.float32] | None) -> dict[str, float] | None:
+    return None if values is None else dict(zip(NAMES, values.tolist(), strict=True))
