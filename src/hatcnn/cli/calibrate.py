@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from hatcnn.cli.evaluate import features_of
+from hatcnn.cli.evaluate import packed_pictures
 from hatcnn.cli.output import check_writable, write_report
 from hatcnn.cli.tables import console, table
 from hatcnn.datasets import open_dataset
@@ -22,6 +22,7 @@ from hatcnn.evaluation.thresholds import (
     score_histogram,
 )
 from hatcnn.inference.backends import load_backend
+from hatcnn.inference.extraction import extract
 from hatcnn.models.checkpoint import CALIBRATION, find_model
 
 
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> None:
     check_writable(out)
     fabric = make_fabric(devices=1)
     dataset = open_dataset(options.data)
-    query, gallery, _ = features_of(load_backend(options.model, fabric=fabric), dataset, fabric)
+    backend = load_backend(options.model, fabric=fabric)
+    query, gallery = (extract(backend, p, fabric) for p in packed_pictures(backend, dataset))
     fitted_on, checked_on = (score_histogram(*half) for half in halves(query, gallery))
     calibration = calibrate(fitted_on, data=f"every other test person of {dataset.name}")
     calibration.save(out)

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "rank a gallery with a trained network and report how well",
     "calibrate": "find out what scores mean: probabilities, and thresholds by error rate",
     "embed": "turn pictures into vectors and attributes",
+    "explain": "draw where the network looked, or what made two pictures alike",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
