@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hatcnn.gallery import Gallery
     from hatcnn.inference import Embedder, Embeddings
 
 __version__ = "0.1.0"
 
-__all__ = ["Embedder", "Embeddings", "__version__"]
+__all__ = ["Embedder", "Embeddings", "Gallery", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from hatcnn import inference
 
         return getattr(inference, name)
+    if name == "Gallery":
+        from hatcnn.gallery import Gallery
+
+        return Gallery
     raise AttributeError(f"module 'hatcnn' has no attribute {name!r}")

@@ -43,6 +43,14 @@ class ExperimentError(HatcnnError):
     """A plan that says nothing that could be run, or runs that cannot be read or compared."""
 
 
+class GalleryError(HatcnnError):
+    """A gallery that cannot be opened, read or written, or that does not fit what it is given."""
+
+
+class FilterError(GalleryError):
+    """A filter or description that cannot be read; the message points at the place."""
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """Say which known names are nearest to a mistyped one.
 

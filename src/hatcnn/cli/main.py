@@ -19,6 +19,7 @@ COMMANDS = {
     "calibrate": "find out what scores mean: probabilities, and thresholds by error rate",
     "embed": "turn pictures into vectors and attributes",
     "explain": "draw where the network looked, or what made two pictures alike",
+    "gallery": "keep, search, describe and forget people",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }

@@ -1,0 +1,321 @@
+"""``hatcnn gallery add | search | describe | forget | list | stats | compact``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from hatcnn.cli.gallery_inputs import (
+    Manifest,
+    find_pictures,
+    in_parts,
+    load_embedder,
+    read_embeddings,
+)
+from hatcnn.cli.output import write_report
+from hatcnn.errors import ConfigError, nearest_names
+from hatcnn.gallery import Forgotten, Gallery
+from hatcnn.gallery.matches import ENTRY_COLUMNS, plain_table
+from hatcnn.gallery.schema import Precision
+from hatcnn.gallery.thumbnails import thumbnail
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    gallery: Annotated[str, tyro.conf.Positional]
+    """Folder of the gallery, or an object store's address such as s3://bucket/town."""
+    audit: Path | None = None
+    """Log of searches and deletions, where it does not lie in the gallery."""
+    json: Path | None = None
+    """Write everything to this file; - for standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ModelOptions(_Options):
+    model: str | None = None
+    """Model folder or name, for pictures."""
+    backend: str = "auto"
+    """What runs the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOptions(_ModelOptions):
+    """Add pictures or embeddings; what is inside already stays as it is."""
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Files of 'hatcnn embed', pictures, or folders of pictures."""
+    manifest: Path | None = None
+    """CSV table with a column name and some of camera, seen_at, identity, tracklet, tags."""
+    camera: str | None = None
+    """Camera of the pictures for which the manifest names none."""
+    seen_at: str | None = None
+    """When they were seen, such as '2026-01-31 17:05' (UTC)."""
+    identity: str | None = None
+    """Who is in them."""
+    tracklet: str | None = None
+    """Run of pictures that they belong to."""
+    tag: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A tag; may be given several times."""
+    thumbnails: bool = False
+    """Keep a small picture of each, to show with matches."""
+    precision: Precision = "float16"
+    """In which a new gallery stores vectors."""
+    strict: bool = False
+    """Stop at the first unreadable picture instead of skipping it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PageOptions:
+    where: str | None = None
+    """Filter, such as "backpack and upper = 'red' and camera != 3"."""
+    top_k: int = 10
+    """Entries to show."""
+    offset: int = 0
+    """Entries to leave out before them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(_PageOptions, _ModelOptions):
+    """Find the entries that look most like a person."""
+
+    query: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Pictures of one person, a file of 'hatcnn embed', or ids of entries."""
+    exclude_camera: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Leave this camera out; 'own' is that of the entry searched by. May be given again."""
+    group_by: Literal["identity", "tracklet"] | None = None
+    """Show only the best entry of each."""
+    exact: bool = False
+    """Compare with every entry, also in a large gallery."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeOptions(_PageOptions, _Options):
+    """Find people by words."""
+
+    words: Annotated[str, tyro.conf.Positional]
+    """Such as "woman, red top, backpack"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetOptions(_ModelOptions):
+    """Remove entries for good; shows them and asks first. All that is given must fit."""
+
+    id: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """An entry; may be given several times."""
+    where: str | None = None
+    """Filter, such as "camera = 3 and seen_at < '2026-01-01'"."""
+    tag: str | None = None
+    """Tag that they bear."""
+    since: str | None = None
+    """Seen at this time or after."""
+    until: str | None = None
+    """Seen before this time."""
+    keep_days: float | None = None
+    """Only what was seen more than so many days ago (or added, where that is unknown)."""
+    person: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Picture, file of 'hatcnn embed' or id of an entry of the person; with --threshold."""
+    threshold: float | None = None
+    """Similarity to the person, -1 to 1, from which an entry is removed."""
+    yes: bool = False
+    """Do not ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(_PageOptions, _Options):
+    """Show entries as they are stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions(_Options):
+    """Counts, cameras, time span, space, and recall of the index."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactOptions(_Options):
+    """Merge small files, bring the index up to date, remove older versions."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the action that the first argument names."""
+    actions: dict[str, tuple[type[_Options], Callable[[Any], None]]] = {
+        "add": (AddOptions, _add),
+        "search": (SearchOptions, _search),
+        "describe": (DescribeOptions, _describe),
+        "forget": (ForgetOptions, _forget),
+        "list": (ListOptions, _list),
+        "stats": (StatsOptions, _stats),
+        "compact": (CompactOptions, _compact),
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: hatcnn gallery {' | '.join(actions)} GALLERY ...")
+        return
+    action, *rest = arguments
+    if action not in actions:
+        raise ConfigError(f"unknown action {action!r}{nearest_names(action, actions)}")
+    options, run = actions[action]
+    run(tyro.cli(options, prog=f"hatcnn gallery {action}", args=rest))
+
+
+def _open(options: _Options) -> Gallery:
+    return Gallery.open(options.gallery, create=False, audit=options.audit)
+
+
+def _add(options: AddOptions) -> None:
+    manifest = Manifest(options.manifest) if options.manifest else None
+    files = [path for path in options.inputs if path.suffix == ".npz"]
+    pictures = find_pictures([path for path in options.inputs if path.suffix != ".npz"])
+    if not files and not pictures:
+        raise ConfigError("nothing to add: name pictures, folders or files of 'hatcnn embed'")
+    embedder = load_embedder(options.model, backend=options.backend) if pictures else None
+    gallery = Gallery.open(options.gallery, precision=options.precision, audit=options.audit)
+    fixed = {
+        "camera": options.camera,
+        "seen_at": options.seen_at,
+        "identity": options.identity,
+        "tracklet": options.tracklet,
+        "tags": list(options.tag),
+    }
+    added = present = 0
+    skipped: list[tuple[str, str]] = []
+
+    def put(people: Any, data: Sequence[bytes] | None) -> None:
+        nonlocal added, present
+        about = manifest.about(people.names, fixed) if manifest else fixed
+        small = None
+        if options.thumbnails:
+            data = data or [_read(name) for name in people.names]
+            small = [thumbnail(d, n) for d, n in zip(data, people.names, strict=True)]
+        done = gallery.add(people, pictures=data, thumbnails=small, **about)
+        added += done.added
+        present += done.present
+
+    for file in files:
+        put(read_embeddings(file), None)
+    for part in in_parts(pictures):
+        assert embedder is not None
+        people = embedder.embed(part, strict=options.strict)
+        skipped += people.skipped
+        if len(people):
+            put(people, [_read(name) for name in people.names])
+    report = {
+        "gallery": options.gallery,
+        "added": added,
+        "present": present,
+        "entries": len(gallery),
+        "skipped": [{"name": n, "reason": r} for n, r in skipped],
+    }
+    if write_report(report, options.json):
+        return
+    for name, reason in skipped:
+        print(f"skipped {name}: {reason}")
+    print(
+        f"{options.gallery}: {added:,} added, {present:,} already there, {len(gallery):,} entries"
+    )
+
+
+def _search(options: SearchOptions) -> None:
+    query = _asked(options.query, options)
+    gallery = _open(options)
+    own = "own" in options.exclude_camera
+    if own and len(options.exclude_camera) > 1:
+        raise ConfigError("--exclude-camera takes 'own' or names, not both")
+    found = gallery.search(
+        query(),
+        top_k=options.top_k,
+        offset=options.offset,
+        where=options.where,
+        exclude_camera=True if own else options.exclude_camera,
+        group_by=options.group_by,
+        exact=options.exact,
+    )
+    if not write_report(found.to_json(), options.json):
+        print(found)
+
+
+def _describe(options: DescribeOptions) -> None:
+    found = _open(options).describe(
+        options.words, top_k=options.top_k, offset=options.offset, where=options.where
+    )
+    if not write_report(found.to_json(), options.json):
+        print(found)
+
+
+def _forget(options: ForgetOptions) -> None:
+    person = _asked(options.person, options) if options.person else None
+    gallery = _open(options)
+    done = gallery.forget(
+        ids=options.id,
+        where=options.where,
+        tag=options.tag,
+        since=options.since,
+        until=options.until,
+        keep_days=options.keep_days,
+        person=person() if person else None,
+        threshold=options.threshold,
+        confirm=lambda found: _agreed(found, options),
+    )
+    if not done.gone:
+        raise ConfigError("nothing was forgotten")
+    if not write_report(done.to_json(), options.json):
+        print(f"{options.gallery}: {len(done.ids):,} forgotten, {len(gallery):,} entries left")
+
+
+def _list(options: ListOptions) -> None:
+    found = _open(options).entries(where=options.where, limit=options.top_k, offset=options.offset)
+    if not write_report({"entries": [entry.to_json() for entry in found]}, options.json):
+        print(plain_table(ENTRY_COLUMNS, [entry.cells() for entry in found]))
+
+
+def _stats(options: StatsOptions) -> None:
+    found = _open(options).stats()
+    if not write_report(found.to_json(), options.json):
+        print(found)
+
+
+def _compact(options: CompactOptions) -> None:
+    gallery = _open(options)
+    gallery.compact()
+    found = gallery.stats(recall_queries=0)
+    if not write_report(found.to_json(), options.json):
+        print(f"{options.gallery}: {found.entries:,} entries, {found.bytes_on_disk or 0:,} bytes")
+
+
+def _asked(given: Sequence[str], options: _ModelOptions) -> Callable[[], Any]:
+    """What makes ids, or vectors from files and pictures; the network is ready before."""
+    if not given:
+        raise ConfigError("search for what? Name pictures, a file of 'hatcnn embed' or an id")
+    if len(given) == 1 and given[0].endswith(".npz"):
+        people = read_embeddings(Path(given[0]))
+        return lambda: people
+    if all(re.fullmatch("[0-9a-f]{4,32}", text) and not Path(text).exists() for text in given):
+        return lambda: list(given)
+    paths = find_pictures([Path(text) for text in given])
+    embedder = load_embedder(options.model, backend=options.backend)
+    return lambda: embedder.embed(paths, strict=True)
+
+
+def _read(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the picture {name}: {error.strerror}") from None
+
+
+def _agreed(found: Forgotten, options: ForgetOptions) -> bool:
+    """Show what would be forgotten, and ask unless ``--yes`` has said so."""
+    if str(options.json) != "-":
+        print(plain_table(ENTRY_COLUMNS, [entry.cells() for entry in found.examples]))
+        if len(found.ids) > len(found.examples):
+            print(f"… and {len(found.ids) - len(found.examples):,} more")
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{len(found.ids):,} entries would be forgotten: add --yes to do it")
+    answer = input(f"Forget {len(found.ids):,} entries for good? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")

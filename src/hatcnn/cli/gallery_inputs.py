@@ -1,0 +1,161 @@
+"""What ``hatcnn gallery`` reads: embeddings, pictures, and a table of who is in them."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hatcnn import images
+from hatcnn.errors import ConfigError, DataError, nearest_names
+
+PICTURES_AT_ONCE = 2000
+"""Pictures that are embedded before they are added, and kept whatever happens after."""
+ABOUT = ("camera", "seen_at", "identity", "tracklet", "tags")
+"""Columns of a manifest beside ``name``."""
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Embeddings from a file; the fields of `hatcnn.Embeddings` that a gallery takes."""
+
+    vectors: npt.NDArray[np.float32]
+    attributes: npt.NDArray[np.float32] | None
+    names: tuple[str, ...]
+    fingerprint: str | None
+
+
+def read_embeddings(path: Path) -> People:
+    """Read what ``hatcnn embed`` wrote.
+
+    Raises:
+        DataError: when the file is missing, damaged or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in ("vectors", "names") if key not in file]
+            if missing:
+                raise DataError(
+                    f"{path} has no {' and no '.join(missing)}; expected what 'hatcnn embed' writes"
+                )
+            return People(
+                file["vectors"],
+                file.get("attributes"),
+                tuple(map(str, file["names"])),
+                str(file["fingerprint"]) if "fingerprint" in file else None,
+            )
+    except FileNotFoundError:
+        raise DataError(f"no embeddings at {path}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} holds no embeddings: {error}") from None
+
+
+def load_embedder(model: str | None, *, backend: str) -> Any:
+    """The network that embeds pictures; only then are the libraries that run it needed.
+
+    Raises:
+        ConfigError: when no model is named.
+    """
+    if model is None:
+        raise ConfigError("pictures need a network: add --model MODEL, or embed them first")
+    from hatcnn.inference import Embedder
+
+    return Embedder.load(model, backend=backend)  # type: ignore[arg-type]
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures among paths and in folders, by name.
+
+    Raises:
+        ConfigError: when there is nothing at a path or no picture in a folder.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"no picture at {path}")
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES)
+            if not inside:
+                raise ConfigError(f"no pictures in {path} ({', '.join(images.SUFFIXES)})")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def in_parts(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    """So many paths at once that little is lost when the work is cut off."""
+    return (paths[at : at + PICTURES_AT_ONCE] for at in range(0, len(paths), PICTURES_AT_ONCE))
+
+
+class Manifest:
+    """A CSV table with a row for every picture.
+
+    Args:
+        path: of the table, with the column ``name`` (a path as it was embedded, relative to the
+            table, or only the file's name) and some of `ABOUT`; tags are set apart by semicolons.
+
+    Raises:
+        DataError: when it cannot be read, has no column ``name`` or an unknown one, or names a
+            picture twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, str]] = {}
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file, restkey="", restval="", strict=True)
+                columns = reader.fieldnames or ()
+                self._check(columns)
+                for number, row in enumerate(reader, start=2):
+                    if self.rows.setdefault(row["name"], row) is not row:
+                        raise DataError(f"{path}, row {number}: {row['name']} is listed twice")
+        except FileNotFoundError:
+            raise DataError(f"no manifest at {path}") from None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path} is no CSV table in UTF-8: {error}") from None
+
+    def about(self, names: Sequence[str], defaults: dict[str, Any]) -> dict[str, list[Any]]:
+        """Columns for `Gallery.add`, one value a picture; empty cells take the default.
+
+        Raises:
+            DataError: when a picture has no row.
+        """
+        rows = [self._row(name) for name in names]
+        columns: dict[str, list[Any]] = {}
+        for column in ABOUT:
+            columns[column] = [row.get(column) or defaults.get(column) for row in rows]
+        columns["tags"] = [
+            [tag.strip() for tag in re.split(";", value) if tag.strip()]
+            if isinstance(value, str)
+            else value
+            for value in columns["tags"]
+        ]
+        return columns
+
+    def _row(self, name: str) -> dict[str, str]:
+        spellings = [name, Path(name).name]
+        if Path(name).is_relative_to(self.path.parent):
+            spellings.insert(1, str(Path(name).relative_to(self.path.parent)))
+        for spelling in spellings:
+            if spelling in self.rows:
+                return self.rows[spelling]
+        raise DataError(f"{self.path} has no row for {name}; nothing of this part was added")
+
+    def _check(self, columns: Sequence[str]) -> None:
+        if "name" not in columns:
+            found = ", ".join(columns) or "none"
+            raise DataError(f"{self.path} has no column 'name'; its columns are {found}")
+        for column in columns:
+            if column != "name" and column not in ABOUT:
+                raise DataError(
+                    f"{self.path}: unknown column {column!r}{nearest_names(column, ABOUT)}"
+                )

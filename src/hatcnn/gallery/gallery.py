@@ -1,0 +1,375 @@
+"""The gallery: pictures of people that can be searched, described and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from hatcnn.errors import GalleryError
+from hatcnn.gallery import searching
+from hatcnn.gallery.adding import Batch, insert
+from hatcnn.gallery.audit import Audit, audit_path
+from hatcnn.gallery.checks import check_fits, check_page
+from hatcnn.gallery.choosing import Choice
+from hatcnn.gallery.descriptions import parse_description
+from hatcnn.gallery.filters import parse_filter
+from hatcnn.gallery.forgetting import clean, purge
+from hatcnn.gallery.indexing import refresh_index
+from hatcnn.gallery.locking import locked
+from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches
+from hatcnn.gallery.schema import (
+    DESCRIPTION,
+    PerPicture,
+    Precision,
+    Time,
+    table_schema,
+    unit_vectors,
+)
+from hatcnn.gallery.sql import to_sql
+from hatcnn.gallery.statistics import Statistics, measure
+from hatcnn.gallery.store import Snapshot, Store, ensure_folder
+from hatcnn.progress import progress
+
+Query: TypeAlias = Any
+"""Embeddings, vectors (n, d) or one vector (d), or ids of entries inside."""
+
+BATCH = 5_000
+"""Entries of one commit."""
+
+_T = TypeVar("_T")
+
+
+class Gallery:
+    """Pictures of people in a folder or an object store; see `Gallery.open`.
+
+    Several processes may use a gallery at once. A search sees one version of it from beginning to
+    end; what `add` has returned is kept whatever happens after.
+    """
+
+    def __init__(self, store: Store, audit: Audit, precision: Precision) -> None:
+        self._store = store
+        self._audit = audit
+        self._precision = precision
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | Path,
+        *,
+        create: bool = True,
+        precision: Precision = "float16",
+        audit: str | Path | None = None,
+        who: str | None = None,
+        storage_options: dict[str, str] | None = None,
+    ) -> Gallery:
+        """Open a gallery, or make an empty one.
+
+        Args:
+            uri: a folder, or an object store's address such as ``s3://bucket/town``.
+            create: make the folder when it is missing.
+            precision: in which a new gallery stores vectors; float16 takes half the space.
+            audit: the log of searches and deletions; ``audit.jsonl`` in the folder unless said,
+                and in the user's state folder for an object store.
+            who: stands in the log; the user of the system unless said.
+            storage_options: of the object store, as LanceDB takes them.
+
+        Raises:
+            GalleryError: when there is no gallery, or it is damaged or something else.
+        """
+        if "://" not in str(uri):
+            ensure_folder(Path(uri), create=create)
+        store = Store(uri, storage_options)
+        path = Path(audit) if audit else audit_path(store.folder, store.uri)
+        gallery = cls(store, Audit(path, who), precision)
+        if store.snapshot() is None and not create:
+            raise GalleryError(f"no gallery at {uri}: 'hatcnn gallery add' makes one")
+        return gallery
+
+    def __len__(self) -> int:
+        snapshot = self._store.snapshot()
+        return snapshot.count if snapshot else 0
+
+    @property
+    def model(self) -> str | None:
+        """Fingerprint of the network whose vectors are inside; none where it was not named."""
+        snapshot = self._store.snapshot()
+        return snapshot.model if snapshot else None
+
+    def add(
+        self,
+        people: Any,
+        *,
+        camera: PerPicture = None,
+        seen_at: PerPicture = None,
+        identity: PerPicture = None,
+        tracklet: PerPicture = None,
+        tags: PerPicture = None,
+        pictures: Sequence[bytes | None] | None = None,
+        thumbnails: Sequence[bytes | None] | None = None,
+        model: str | None = None,
+        batch_size: int = BATCH,
+    ) -> Added:
+        """Add pictures; those that are inside already stay as they are.
+
+        Each batch is kept once it is written: whoever is cut off adds the same again.
+
+        Args:
+            people: what an `Embedder` returned, or anything with ``vectors`` (n, d), ``names`` and
+                ``attributes`` (n, 26) or none.
+            camera, identity, tracklet: one for all, or one a picture; none or empty: unknown.
+            seen_at: `datetime`, ISO 8601 text (UTC unless it says otherwise) or seconds since 1970.
+            tags: one or several for all, or a list a picture.
+            pictures: bytes of the picture files, by which the same picture is known again.
+            thumbnails: bytes of small pictures to show.
+            model: fingerprint of the network; ``people.fingerprint`` unless said.
+            batch_size: entries of one commit.
+
+        Raises:
+            GalleryError: when the arrays do not fit together, a vector is not finite or comes
+                from another network, or the gallery cannot be written. Nothing of the batch in
+                hand is kept then; all before it is.
+        """
+        batch = Batch.of(
+            people,
+            camera=camera,
+            seen_at=seen_at,
+            identity=identity,
+            tracklet=tracklet,
+            tags=tags,
+            pictures=pictures,
+            thumbnails=thumbnails,
+        )
+        n, dimension = batch.vectors.shape
+        model = model or _fingerprint(people)
+        snapshot = self._store.snapshot()
+        if snapshot is None:
+            with locked(self._store.folder, alone=False):
+                snapshot = self._store.create(table_schema(dimension, self._precision, model))
+        check_fits(snapshot, dimension, model, "add")
+        added = 0
+        with progress("adding", n, "entries") as advance:
+            for rows in batch.rows(snapshot, batch_size):
+                added += insert(self._store, rows)
+                advance(len(rows))
+        # Nobody may take its unfinished files for a killed process's.
+        with locked(self._store.folder, alone=False):
+            refresh_index(self._store)
+        return Added(added, n - added, tuple(batch.ids(snapshot)))
+
+    def search(
+        self,
+        query: Query,
+        *,
+        top_k: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        exclude_camera: str | int | Iterable[str | int] | Literal[True] | None = None,
+        group_by: Literal["identity", "tracklet"] | None = None,
+        exact: bool | None = None,
+        model: str | None = None,
+    ) -> Matches:
+        """The entries that look most like a person.
+
+        Args:
+            query: embeddings, a vector (d) or several (n, d) of one person, whose mean is looked
+                for; or the id of an entry inside or several, which are then not among the matches.
+            top_k: matches to return, from 1 to 10,000.
+            offset: matches to leave out before, for the next page.
+            where: a filter, such as ``backpack and upper = 'red'``; see `hatcnn.gallery.filters`.
+            exclude_camera: one or several whose entries are left out; `True` for those of the
+                entries that were given by id.
+            group_by: only the best entry of each identity or tracklet; entries without one
+                stand for themselves.
+            exact: compare with every entry; small galleries always do, large ones ask their
+                index unless this is true.
+            model: fingerprint of the network; ``query.fingerprint`` unless said.
+
+        Raises:
+            FilterError: for a filter that cannot be read.
+            GalleryError: when nothing can be searched, or the vectors are of another network.
+        """
+        check_page(top_k, offset)
+        condition = parse_filter(where) if where else None
+        found = self._with_snapshot(
+            lambda snapshot: searching.search(
+                snapshot,
+                self._question(snapshot, query, model),
+                top_k=top_k,
+                offset=offset,
+                where=condition,
+                exclude_camera=exclude_camera,
+                group_by=group_by,
+                exact=bool(exact),
+            )
+        )
+        self._audit.write(
+            "search", query=_spoken(query), where=where, matches=len(found), offset=offset
+        )
+        return found
+
+    def describe(
+        self, text: str, *, top_k: int = 10, offset: int = 0, where: str | None = None
+    ) -> Matches:
+        """The entries that a description fits best, such as ``"woman, red top, backpack"``.
+
+        The score is the product of the probabilities of what the description says.
+
+        Raises:
+            FilterError: for words that are not understood, with the nearest that are.
+            GalleryError: when no entry has attributes.
+        """
+        check_page(top_k, offset)
+        traits = parse_description(text)
+        condition = parse_filter(where) if where else None
+        found = self._with_snapshot(
+            lambda snapshot: searching.describe(
+                snapshot, traits, top_k=top_k, offset=offset, where=condition
+            )
+        )
+        self._audit.write("describe", query=text, where=where, matches=len(found), offset=offset)
+        return found
+
+    def entries(
+        self, *, where: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[Entry]:
+        """Entries in the order in which they are stored, a page at a time."""
+        check_page(limit, offset)
+        condition = parse_filter(where) if where else None
+        if self._store.snapshot() is None:
+            return []
+
+        def read(snapshot: Snapshot) -> list[Entry]:
+            rows = snapshot.rows(["id"], to_sql(condition) if condition else None)
+            page = rows["_rowid"].to_numpy().astype(np.int64)[offset : offset + limit]
+            return [Entry.of(row) for row in snapshot.take(page, DESCRIPTION)]
+
+        return self._with_snapshot(read)
+
+    def thumbnail(self, entry: str) -> bytes | None:
+        """Bytes of an entry's thumbnail, by its id or the beginning of it; none without one."""
+        return self._with_snapshot(
+            lambda s: s.take(searching.find_ids(s, [entry]), ["thumbnail"])[0]["thumbnail"]
+        )
+
+    def forget(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        where: str | None = None,
+        tag: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        keep_days: float | None = None,
+        person: Query = None,
+        threshold: float | None = None,
+        dry_run: bool = False,
+        confirm: Callable[[Forgotten], bool] | None = None,
+    ) -> Forgotten:
+        """Remove entries for good: vectors, attributes, thumbnails, older versions, index.
+
+        What is given narrows the choice: entries must fit all of it. Whatever is found, the bytes
+        of entries that an earlier call could not finish with are removed as well.
+
+        Args:
+            ids: of entries, or the beginnings of ids.
+            where: a filter.
+            tag: that entries bear.
+            since, until: when they were seen, the first included, the last not.
+            keep_days: only entries seen more than so many days ago; where that is unknown, added.
+            person: a query, as for `search`; with `threshold`.
+            threshold: cosine similarity in [-1, 1] to the person from which an entry is meant.
+            dry_run: say what would be removed and leave it.
+            confirm: is shown what was found, and decides.
+
+        Raises:
+            GalleryError: when nothing says what to forget, or it cannot be done.
+            FilterError: for a filter that cannot be read.
+        """
+        choice = Choice(
+            ids=ids,
+            where=where,
+            tag=tag,
+            since=since,
+            until=until,
+            keep_days=keep_days,
+            person=None if person is None else _spoken(person),
+            threshold=threshold,
+        )
+
+        def find(snapshot: Snapshot) -> Forgotten:
+            question = None if person is None else self._question(snapshot, person, None)
+            return choice.find(snapshot, question)
+
+        if self._store.snapshot() is None:
+            return Forgotten((), (), gone=True)
+        found = self._with_snapshot(find)
+        if dry_run or (confirm is not None and found.ids and not confirm(found)):
+            return found
+        # On record before it happens, so that nothing disappears without a trace.
+        self._audit.write("forget", what=choice.to_json(), entries=len(found.ids))
+        with progress("forgetting", len(found.ids), "entries") as advance:
+            purge(self._store, found.ids, advance)
+        self._audit.write("forgotten", entries=len(found.ids))
+        return Forgotten(found.ids, found.examples, gone=True)
+
+    def compact(self) -> None:
+        """Merge small files, bring the index up to date and remove older versions."""
+        with locked(self._store.folder, alone=True):
+            if self._store.snapshot() is not None:
+                clean(self._store)
+
+    def stats(self, *, recall_queries: int = 50) -> Statistics:
+        """Counts, cameras, time span, space, and how good the index is.
+
+        Args:
+            recall_queries: entries that are looked for to measure the index; 0 leaves it out.
+        """
+        snapshot = self._store.snapshot()
+        with self._store.translated("read"):
+            return measure(snapshot, self._store.bytes_on_disk(), recall_queries)
+
+    def _question(self, snapshot: Snapshot, query: Query, model: str | None) -> searching.Question:
+        """One vector for whatever was asked."""
+        if _are_ids(query):
+            ids = [query] if isinstance(query, str) else query
+            return searching.question_of_entries(snapshot, ids)
+        vectors = unit_vectors(_vectors(query), what="search")
+        check_fits(snapshot, vectors.shape[1], model or _fingerprint(query), "search with")
+        return searching.Question(searching.fused(vectors))
+
+    def _with_snapshot(self, read: Callable[[Snapshot], _T]) -> _T:
+        """Read from the newest version; once more where it was cleaned away meanwhile."""
+        for attempt in (1, 2, 3):
+            snapshot = self._store.snapshot()
+            if snapshot is None:
+                raise GalleryError(f"the gallery {self._store.uri} is empty: add pictures first")
+            try:
+                with self._store.translated("read"):
+                    return read(snapshot)
+            except (GalleryError, KeyError):
+                newest = self._store.snapshot()
+                if attempt == 3 or newest is None or newest.version == snapshot.version:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _fingerprint(people: Any) -> str | None:
+    return getattr(people, "fingerprint", None)
+
+
+def _vectors(query: Query) -> Any:
+    return getattr(query, "vectors", query)
+
+
+def _are_ids(query: Query) -> bool:
+    return isinstance(query, Sequence) and all(isinstance(one, str) for one in query or [None])
+
+
+def _spoken(query: Query) -> str:
+    """A query for the log: ids, or how many vectors; never a vector."""
+    if _are_ids(query):
+        return query if isinstance(query, str) else " ".join(query)
+    return f"{len(np.atleast_2d(_vectors(query)))} vectors"
