@@ -93,6 +93,23 @@ def test_regions_start_as_published_or_tile_the_image():
     torch.testing.assert_close(tiling, expected, atol=1e-6, rtol=0)
 
 
+def test_regions_with_a_reach_start_at_their_strip_and_stay_near_it():
+    torch.manual_seed(0)
+    network = build_model(replace(NARROW, attributes="none", region_reach=0.2)).eval()
+    images = torch.randn(3, 3, 160, 64)
+    strips = torch.tensor([[0, -0.75], [0, -0.25], [0, 0.25], [0, 0.75]])
+    for level in network(images, with_attention=True).attention:
+        torch.testing.assert_close(level.centres, strips.expand(3, 4, 2))
+    for level in network.levels:
+        torch.nn.init.normal_(level.hard.linear.bias, std=100)
+    for level in network(images, with_attention=True).attention:
+        moved = (level.centres - strips).abs()
+        assert moved.max() <= 0.2 + 1e-6
+        assert moved.max() > 0.19
+    with pytest.raises(ConfigError, match="region_reach"):
+        replace(NARROW, region_reach=2)
+
+
 @pytest.mark.parametrize("direct", [False, True])
 def test_tiling_regions_read_their_quarter(direct):
     # Row r of the picture holds r, so a region's mean says where it was cut.

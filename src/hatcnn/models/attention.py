@@ -144,20 +144,31 @@ class HardAttention(nn.Module):
     Args:
         channels: channels of the level.
         starts: bias of the four ty, before the tanh.
+        reach: 0, as published, lets a region go anywhere. Trained fast, regions then run into the
+            corners of the picture and stay there, where the tanh is flat and three quarters of a
+            region are outside. A positive number keeps each centre so near, each way, to one of
+            four strips that tile the picture; `starts` are not used then.
     """
 
-    def __init__(self, channels: int, *, starts: Sequence[float] = PUBLISHED_STARTS) -> None:
+    anchors: Tensor
+
+    def __init__(
+        self, channels: int, *, starts: Sequence[float] = PUBLISHED_STARTS, reach: float = 0.0
+    ) -> None:
         super().__init__()
+        self.reach = reach
         self.linear = nn.Linear(channels, 2 * NUM_REGIONS)
         nn.init.zeros_(self.linear.weight)
-        bias = torch.tensor([[0.0, start] for start in starts])
+        bias = torch.tensor([[0.0, start] for start in starts]).flatten()
         with torch.no_grad():
-            self.linear.bias.copy_(bias.flatten())
+            self.linear.bias.copy_(torch.zeros_like(bias) if reach else bias)
+        anchors = torch.tensor([[0.0, y] for y in PUBLISHED_STARTS])
+        self.register_buffer("anchors", anchors, persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Global average (N, c) to (N, 4, 2): the (tx, ty) of each region, in (-1, 1)."""
-        translation = torch.tanh(self.linear(pooled))
-        return translation.unflatten(1, (NUM_REGIONS, 2))
+        translation = torch.tanh(self.linear(pooled)).unflatten(1, (NUM_REGIONS, 2))
+        return self.anchors + self.reach * translation if self.reach else translation
 
 
 def sample_regions(

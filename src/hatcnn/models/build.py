@@ -54,6 +54,9 @@ class ModelConfig:
     """Leave out the ReLU before the soft attention's sigmoid, which keeps it in [0.5, 1)."""
     tiling_regions: bool = False
     """Start the regions so that they tile the image, instead of missing its top and bottom."""
+    region_reach: float = 0.0
+    """How far a region's centre may move, each way, from the strip of the picture it starts at, in
+    coordinates in which the picture is 2 high; 0 lets it go anywhere, as published."""
     direct_sampling: bool = False
     """Sample regions straight into their small grid, instead of at full size and then shrunk."""
     shared_region_statistics: bool = False
@@ -70,6 +73,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if any(c <= 0 or c % 16 for c in self.channels):
             raise ConfigError(f"channels must be positive multiples of 16, not {self.channels}")
+        if not 0 <= self.region_reach <= 1:
+            raise ConfigError(f"region_reach must be from 0 to 1, not {self.region_reach}")
         if self.height < 32 or self.width < 32 or self.height % 16 or self.width % 16:
             raise ConfigError(
                 f"input height and width must be multiples of 16 and at least 32, "
@@ -101,7 +106,9 @@ def _build_hacnn(config: ModelConfig) -> HACNN:
             _body(width, channels),
             SoftAttention(channels, suppressing=config.suppressing_attention),
             HardAttention(
-                channels, starts=TILING_STARTS if config.tiling_regions else PUBLISHED_STARTS
+                channels,
+                starts=TILING_STARTS if config.tiling_regions else PUBLISHED_STARTS,
+                reach=config.region_reach,
             ),
             LocalStream(
                 InceptionB(width, channels), shared_statistics=config.shared_region_statistics
