@@ -19,7 +19,8 @@ from hatcnn.evaluation import evaluate
 from hatcnn.files import write_json, write_text
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import SHIPPED, load_model, save_model
+from hatcnn.models.checkpoint import load_model, save_model
+from hatcnn.models.folder import SHIPPED
 
 CARD = Path(__file__).with_name("model_card.md")
 RESULTS = Path(__file__).parent / "results" / "market1501"

@@ -13,7 +13,7 @@ from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.evaluation import evaluate
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import SHIPPED
+from hatcnn.models.folder import SHIPPED
 from tests.paths import ROOT
 
 NAME = "hatcnn-plus"

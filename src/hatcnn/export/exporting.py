@@ -1,0 +1,232 @@
+"""From a model folder to a form for another runtime, checked before it is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from hatcnn import images
+from hatcnn.datasets.synthetic import synthetic_people
+from hatcnn.devices import make_fabric
+from hatcnn.errors import ConfigError, ExportError, ImageError
+from hatcnn.export.agreement import Agreement, compare
+from hatcnn.export.graphs import halve, quantise, share, to_onnx
+from hatcnn.files import atomic_path, write_json
+from hatcnn.inference.backends import Backend, Pixels
+from hatcnn.inference.forms import (
+    GRAPHS,
+    PREPROCESSING,
+    Form,
+    FormPrecision,
+    Runtime,
+    description_path,
+    file_hash,
+)
+from hatcnn.inference.pictures import Pictures, expand, read
+from hatcnn.inference.torch_backend import TorchBackend
+from hatcnn.models.checkpoint import load_model
+from hatcnn.models.config import ModelConfig
+from hatcnn.models.folder import WEIGHTS, config_to_json, find_model, fingerprint
+
+MOST_PICTURES = 400
+"""Pictures that are looked at; more change the ranges of a calibration little."""
+FEWEST_TO_CALIBRATE = 16
+"""Pictures that a calibration needs at least."""
+HELD_BACK = 4
+"""One picture in so many judges an int8 export instead of calibrating it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export that was kept.
+
+    Attributes:
+        form: what was written.
+        agreement: with torch.
+        skipped: (name, reason) of pictures that could not be read.
+    """
+
+    form: Form
+    agreement: Agreement
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the form's own files, 10^6 bytes; a shared weights file does not count."""
+        names = [name for name in self.form.files if name != WEIGHTS]
+        return sum((self.form.folder / name).stat().st_size for name in names) / 1e6
+
+
+def export_model(
+    model: str | Path,
+    *,
+    to: Runtime,
+    precision: FormPrecision = "fp32",
+    out: str | Path | None = None,
+    calibrate: Pictures | None = None,
+    attributes: bool = True,
+) -> Exported:
+    """Export a model folder's network for another runtime.
+
+    The network is exported into a temporary folder, run beside torch, and moved to its place when
+    they agree. Exported to ONNX in fp32 beside its weights, the graph reads them from there.
+
+    Args:
+        model: a model folder, or the name of a model that comes with the package.
+        to: the runtime.
+        precision: see `hatcnn.inference.forms.Form`; what is offered depends on the runtime.
+        out: folder to write to; none for the model folder.
+        calibrate: pictures to find int8 ranges by, and to compare with torch on; none compares on
+            synthetic people.
+        attributes: False leaves out attributes and what computes them.
+
+    Raises:
+        ConfigError: for a precision that the runtime does not offer, or too few pictures.
+        CheckpointError: when the model folder is missing or broken.
+        ExportError: when the exported network disagrees with torch.
+    """
+    _check_options(to, precision, calibrate)
+    folder = find_model(model)
+    out = Path(out) if out else folder
+    network, config = load_model(folder)
+    attributes = attributes and config.attributes != "none"
+    shared = to == "onnx" and precision == "fp32" and out.resolve() == folder.resolve()
+    pixels, source, skipped = _pictures(calibrate, config)
+    calibrating, judging = pixels, pixels
+    if precision == "int8":
+        if len(pixels) < FEWEST_TO_CALIBRATE:
+            raise ConfigError(
+                f"{len(pixels)} readable pictures are too few to calibrate with: "
+                f"pass at least {FEWEST_TO_CALIBRATE}"
+            )
+        held_back = np.arange(len(pixels)) % HELD_BACK == 0
+        calibrating, judging = pixels[~held_back], pixels[held_back]
+    out.mkdir(parents=True, exist_ok=True)
+    # A hidden folder inside, so that files can be renamed into place.
+    with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as name:
+        temporary = Path(name)
+        graph = to_onnx(network, config, attributes=attributes)
+        form = Form(
+            runtime=to,
+            precision=precision,
+            config=config if attributes else replace(config, attributes="none"),
+            fingerprint=fingerprint(folder, config),
+            folder=temporary,
+            agreement={},
+            files={},
+        )
+        if shared:
+            (temporary / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
+            share(graph, temporary / WEIGHTS)
+        _write(graph, form, calibrating)
+        reference = TorchBackend(
+            network, config, make_fabric(accelerator="cpu", devices=1), attributes=attributes
+        )
+        agreement = compare(_load(form), reference, judging, source)
+        agreement.check(precision)
+        files = {p.name: file_hash(p) for p in sorted(temporary.iterdir())}
+        for file in files:
+            if file != WEIGHTS:
+                with atomic_path(out / file) as beside:
+                    beside.write_bytes((temporary / file).read_bytes())
+    form = replace(form, folder=out, agreement=agreement.to_json(), files=files)
+    write_json(description_path(out, to), form.to_json())
+    return Exported(form, agreement, skipped)
+
+
+def _check_options(to: Runtime, precision: FormPrecision, calibrate: Pictures | None) -> None:
+    if to == "onnx" and precision == "bf16":
+        raise ConfigError(
+            "ONNX Runtime convolves no bfloat16 on CPUs: export fp32, fp16 or int8, "
+            "or use --to openvino"
+        )
+    if precision == "int8" and calibrate is None:
+        raise ConfigError(
+            "int8 needs pictures to calibrate with: pass --calibrate and some hundred of your own, "
+            "from the cameras that it will see"
+        )
+    if to == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise ConfigError('OpenVINO is not installed: pip install "hatcnn[openvino]"')
+
+
+def _pictures(
+    given: Pictures | None, config: ModelConfig
+) -> tuple[Pixels, str, tuple[tuple[str, str], ...]]:
+    """(n, H, W, 3) of the network's input size, where they came from, and what was skipped."""
+    skipped = []
+    pixels = []
+    if given is None:
+        source = "synthetic people"
+        store = (crowd := synthetic_people(num_train_identities=2, num_test_identities=10)).store
+        named = [(name, store.read(name)) for name in crowd.query.names]
+    else:
+        source = "given pictures"
+        named = list(expand(given))  # type: ignore[arg-type]
+        # Spread over all of them: neighbours are often of the same person.
+        named = named[:: max(1, -(-len(named) // MOST_PICTURES))]
+    for name, picture in named:
+        try:
+            pixels.append(images.resize(read(name, picture), config.height, config.width))
+        except ImageError as error:
+            skipped.append((name, str(error)))
+    if not pixels:
+        raise ConfigError(f"none of {len(skipped)} pictures can be read: {skipped[0][1]}")
+    return np.stack(pixels), source, tuple(skipped)
+
+
+def _write(graph: onnx.ModelProto, form: Form, calibrating: Pixels) -> None:
+    """Write the graph in the form's precision, for its runtime, into its folder."""
+    path = form.folder / GRAPHS["onnx"]
+    if form.precision in ("fp16", "bf16") and form.runtime == "onnx":
+        halve(graph)
+    onnx.save(graph, path)
+    if form.precision == "int8":
+        plain = path.with_suffix(".plain.onnx")
+        path.rename(plain)
+        quantise(plain, path, calibrating)
+        plain.unlink()
+    if form.runtime == "onnx":
+        written = onnx.load(path, load_external_data=False)
+        helper.set_model_props(written, _properties(form))
+        onnx.save(written, path)
+        return
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    for name, value in _properties(form).items():
+        model.set_rt_info(value, ["hatcnn", name])
+    half = form.precision in ("fp16", "bf16")
+    openvino.save_model(model, form.graph, compress_to_fp16=half)
+    del model  # it maps the file
+    path.unlink()
+
+
+def _properties(form: Form) -> dict[str, str]:
+    """What strangers to this package should find inside the file."""
+    return {
+        "model": "hatcnn",
+        "fingerprint": form.fingerprint,
+        "precision": form.precision,
+        "preprocessing": PREPROCESSING,
+        "config": json.dumps(config_to_json(form.config)),
+    }
+
+
+def _load(form: Form) -> Backend:
+    try:
+        if form.runtime == "onnx":
+            from hatcnn.inference.onnx_backend import ONNXBackend
+
+            return ONNXBackend.from_form(form)
+        from hatcnn.inference.openvino_backend import OpenVINOBackend
+
+        return OpenVINOBackend.from_form(form)
+    except Exception as error:
+        raise ExportError(f"the exported network cannot be loaded: {error}") from error
