@@ -17,7 +17,8 @@ from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError, ExportError, ImageError
 from hatcnn.export.agreement import Agreement, compare
-from hatcnn.export.graphs import halve, quantise, share, to_onnx
+from hatcnn.export.graphs import halve, share, to_onnx
+from hatcnn.export.quantisation import quantise_onnx, quantise_openvino
 from hatcnn.files import atomic_path, write_json
 from hatcnn.inference.backends import Backend, Pixels
 from hatcnn.inference.forms import (
@@ -35,12 +36,12 @@ from hatcnn.models.checkpoint import load_model
 from hatcnn.models.config import ModelConfig
 from hatcnn.models.folder import WEIGHTS, config_to_json, find_model, fingerprint
 
-MOST_PICTURES = 400
-"""Pictures that are looked at; more change the ranges of a calibration little."""
+MOST_TO_JUDGE = 96
+"""Pictures that torch and the export are compared on."""
+MOST_TO_CALIBRATE = 288
+"""Pictures that an int8 export finds its ranges by; more change them little."""
 FEWEST_TO_CALIBRATE = 16
-"""Pictures that a calibration needs at least."""
-HELD_BACK = 4
-"""One picture in so many judges an int8 export instead of calibrating it."""
+"""Readable pictures that are needed for int8; a quarter of them judges instead."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,18 @@ def export_model(
     network, config = load_model(folder)
     attributes = attributes and config.attributes != "none"
     shared = to == "onnx" and precision == "fp32" and out.resolve() == folder.resolve()
-    pixels, source, skipped = _pictures(calibrate, config)
-    calibrating, judging = pixels, pixels
+    most = MOST_TO_JUDGE + (MOST_TO_CALIBRATE if precision == "int8" else 0)
+    pixels, source, skipped = _pictures(calibrate, config, most)
+    judging = pixels
     if precision == "int8":
         if len(pixels) < FEWEST_TO_CALIBRATE:
             raise ConfigError(
                 f"{len(pixels)} readable pictures are too few to calibrate with: "
                 f"pass at least {FEWEST_TO_CALIBRATE}"
             )
-        held_back = np.arange(len(pixels)) % HELD_BACK == 0
-        calibrating, judging = pixels[~held_back], pixels[held_back]
+        # What has set the ranges says too little about other pictures.
+        judges = np.arange(len(pixels)) % 4 == 0
+        pixels, judging = pixels[~judges], pixels[judges]
     out.mkdir(parents=True, exist_ok=True)
     # A hidden folder inside, so that files can be renamed into place.
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as name:
@@ -125,7 +128,7 @@ def export_model(
         if shared:
             (temporary / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
             share(graph, temporary / WEIGHTS)
-        _write(graph, form, calibrating)
+        _write(graph, form, pixels)
         reference = TorchBackend(
             network, config, make_fabric(accelerator="cpu", devices=1), attributes=attributes
         )
@@ -154,12 +157,14 @@ def _check_options(to: Runtime, precision: FormPrecision, calibrate: Pictures | 
         )
     if to == "openvino" and importlib.util.find_spec("openvino") is None:
         raise ConfigError('OpenVINO is not installed: pip install "hatcnn[openvino]"')
+    if to == "openvino" and precision == "int8" and importlib.util.find_spec("nncf") is None:
+        raise ConfigError('NNCF is not installed: pip install "hatcnn[openvino-int8]"')
 
 
 def _pictures(
-    given: Pictures | None, config: ModelConfig
+    given: Pictures | None, config: ModelConfig, most: int
 ) -> tuple[Pixels, str, tuple[tuple[str, str], ...]]:
-    """(n, H, W, 3) of the network's input size, where they came from, and what was skipped."""
+    """At most so many (n, H, W, 3), where they came from, and (name, reason) of the unreadable."""
     skipped = []
     pixels = []
     if given is None:
@@ -170,7 +175,7 @@ def _pictures(
         source = "given pictures"
         named = list(expand(given))  # type: ignore[arg-type]
         # Spread over all of them: neighbours are often of the same person.
-        named = named[:: max(1, -(-len(named) // MOST_PICTURES))]
+        named = named[:: -(-len(named) // most) or 1]
     for name, picture in named:
         try:
             pixels.append(images.resize(read(name, picture), config.height, config.width))
@@ -183,27 +188,25 @@ def _pictures(
 
 def _write(graph: onnx.ModelProto, form: Form, calibrating: Pixels) -> None:
     """Write the graph in the form's precision, for its runtime, into its folder."""
-    path = form.folder / GRAPHS["onnx"]
-    if form.precision in ("fp16", "bf16") and form.runtime == "onnx":
+    if form.precision == "int8" and form.runtime == "onnx":
+        graph = quantise_onnx(graph, form.folder, calibrating)
+    if form.precision != "fp32":
+        # Beside integers too: fully connected layers are half of the bytes.
         halve(graph)
+    helper.set_model_props(graph, _properties(form))
+    path = form.folder / GRAPHS["onnx"]
     onnx.save(graph, path)
-    if form.precision == "int8":
-        plain = path.with_suffix(".plain.onnx")
-        path.rename(plain)
-        quantise(plain, path, calibrating)
-        plain.unlink()
     if form.runtime == "onnx":
-        written = onnx.load(path, load_external_data=False)
-        helper.set_model_props(written, _properties(form))
-        onnx.save(written, path)
         return
     import openvino
 
     model = openvino.Core().read_model(path)
+    if form.precision == "int8":
+        model = quantise_openvino(model, calibrating)
     for name, value in _properties(form).items():
         model.set_rt_info(value, ["hatcnn", name])
-    half = form.precision in ("fp16", "bf16")
-    openvino.save_model(model, form.graph, compress_to_fp16=half)
+    # Its own compression would halve constants that need their digits, such as positions.
+    openvino.save_model(model, form.graph, compress_to_fp16=False)
     del model  # it maps the file
     path.unlink()
 

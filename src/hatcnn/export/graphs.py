@@ -7,18 +7,21 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 from torch import nn
 
-from hatcnn.inference.backends import Pixels
 from hatcnn.inference.graph import InferenceGraph
 from hatcnn.models.config import ModelConfig
 from hatcnn.models.folder import Stored, stored_tensors
+
+Array = npt.NDArray[Any]
 
 OPSET = 18
 """Of ONNX: the oldest that the exporter writes without conversion."""
@@ -37,7 +40,7 @@ def to_onnx(network: nn.Module, config: ModelConfig, *, attributes: bool) -> onn
     # Two pictures: the exporter takes a single one for a constant.
     example = torch.zeros(2, config.height, config.width, 3, dtype=torch.uint8)
     outputs = ["vectors", "logits"] if attributes else ["vectors"]
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             graph,
             (example,),
@@ -104,44 +107,6 @@ def share(model: onnx.ModelProto, weights: Path) -> None:
     _prepend(model, nodes)
 
 
-def quantise(source: Path, target: Path, pixels: Pixels) -> None:
-    """Convolve 8-bit integers, with ranges as they occur in some pictures.
-
-    Args:
-        source: an ONNX file.
-        target: to write.
-        pixels: (n, H, W, 3) of the network's input size.
-    """
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """A picture at a time, in a form that the library asks for."""
-
-        def __init__(self) -> None:
-            self.remaining = iter(pixels)
-
-        def get_next(self) -> dict[str, Pixels] | None:
-            picture = next(self.remaining, None)
-            return None if picture is None else {"images": picture[None]}
-
-    prepared = target.with_suffix(".prepared.onnx")
-    with _quiet():
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        # Regions are cut out by matrix products whose positions eight bits would blur; the rest
-        # is too small to matter.
-        quantize_static(
-            prepared,
-            target,
-            Reader(),
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-    prepared.unlink()
-
-
 def _weights(model: onnx.ModelProto) -> list[TensorProto]:
     return [
         tensor
@@ -150,7 +115,7 @@ def _weights(model: onnx.ModelProto) -> list[TensorProto]:
     ]
 
 
-def _factors(folded: np.ndarray, stored: np.ndarray) -> np.ndarray | None:
+def _factors(folded: Array, stored: Array) -> Array | None:
     """What each row of `stored` is multiplied by in `folded`, shaped to broadcast."""
     flat_folded, flat = (a.reshape(len(a), -1).astype(np.float64) for a in (folded, stored))
     norms = (flat * flat).sum(axis=1)
@@ -180,7 +145,7 @@ def _prepend(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporters' remarks on their own inner life off the terminal."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

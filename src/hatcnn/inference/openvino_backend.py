@@ -92,7 +92,10 @@ class OpenVINOBackend:
                 f"{form.graph} was exported in {form.precision}, not {precision}: run "
                 f"'hatcnn export' with --precision {precision}"
             )
-        if form.runtime == "openvino":
+        if form.precision == "int8":
+            # What is not of integers may as well be bfloat16.
+            precision = "auto"
+        elif form.runtime == "openvino":
             precision = form.precision
         config = form.config if attributes else replace(form.config, attributes="none")
         if config.attributes == "none":
