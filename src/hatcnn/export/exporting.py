@@ -132,8 +132,7 @@ def export_model(
         reference = TorchBackend(
             network, config, make_fabric(accelerator="cpu", devices=1), attributes=attributes
         )
-        agreement = compare(_load(form), reference, judging, source)
-        agreement.check(precision)
+        agreement = _judge(form, reference, judging, source)
         files = {p.name: file_hash(p) for p in sorted(temporary.iterdir())}
         for file in files:
             if file != WEIGHTS:
@@ -222,14 +221,24 @@ def _properties(form: Form) -> dict[str, str]:
     }
 
 
-def _load(form: Form) -> Backend:
+def _judge(form: Form, reference: Backend, pixels: Pixels, source: str) -> Agreement:
+    """Load the form as it will be loaded, and compare.
+
+    Raises:
+        ExportError: when it does not run, or disagrees.
+    """
+    exported: Backend
     try:
         if form.runtime == "onnx":
             from hatcnn.inference.onnx_backend import ONNXBackend
 
-            return ONNXBackend.from_form(form)
-        from hatcnn.inference.openvino_backend import OpenVINOBackend
+            exported = ONNXBackend.from_form(form)
+        else:
+            from hatcnn.inference.openvino_backend import OpenVINOBackend
 
-        return OpenVINOBackend.from_form(form)
-    except Exception as error:
-        raise ExportError(f"the exported network cannot be loaded: {error}") from error
+            exported = OpenVINOBackend.from_form(form)
+        agreement = compare(exported, reference, pixels, source)
+    except Exception as error:  # runtimes raise what they like
+        raise ExportError(f"the exported network cannot be run: {error}") from error
+    agreement.check(form.precision)
+    return agreement

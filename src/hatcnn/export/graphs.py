@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 
 OPSET = 18
 """Of ONNX: the oldest that the exporter writes without conversion."""
-FEWEST = 1024
+FEWEST = 256
 """Values of a weight that is worth storing otherwise; smaller ones stay in the graph."""
 
 
@@ -150,7 +151,7 @@ def quiet() -> Iterator[None]:
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
