@@ -7,6 +7,7 @@ import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from hatcnn.errors import ConfigError, ExportError, ImageError
 from hatcnn.export.agreement import Agreement, compare
 from hatcnn.export.graphs import halve, share, to_onnx
 from hatcnn.export.quantisation import quantise_onnx, quantise_openvino
-from hatcnn.files import atomic_path, write_json
+from hatcnn.files import atomic_path, write_json, write_text
 from hatcnn.inference.backends import Backend, Pixels
 from hatcnn.inference.forms import (
     GRAPHS,
@@ -30,11 +31,11 @@ from hatcnn.inference.forms import (
     description_path,
     file_hash,
 )
-from hatcnn.inference.pictures import Pictures, expand, read
+from hatcnn.inference.pictures import Picture, Pictures, expand, read
 from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.checkpoint import load_model
 from hatcnn.models.config import ModelConfig
-from hatcnn.models.folder import WEIGHTS, config_to_json, find_model, fingerprint
+from hatcnn.models.folder import CARD, WEIGHTS, config_to_json, find_model, fingerprint
 
 MOST_TO_JUDGE = 96
 """Pictures that torch and the export are compared on."""
@@ -99,18 +100,7 @@ def export_model(
     network, config = load_model(folder)
     attributes = attributes and config.attributes != "none"
     shared = to == "onnx" and precision == "fp32" and out.resolve() == folder.resolve()
-    most = MOST_TO_JUDGE + (MOST_TO_CALIBRATE if precision == "int8" else 0)
-    pixels, source, skipped = _pictures(calibrate, config, most)
-    judging = pixels
-    if precision == "int8":
-        if len(pixels) < FEWEST_TO_CALIBRATE:
-            raise ConfigError(
-                f"{len(pixels)} readable pictures are too few to calibrate with: "
-                f"pass at least {FEWEST_TO_CALIBRATE}"
-            )
-        # What has set the ranges says too little about other pictures.
-        judges = np.arange(len(pixels)) % 4 == 0
-        pixels, judging = pixels[~judges], pixels[judges]
+    pictures = _pictures(calibrate, config, precision)
     out.mkdir(parents=True, exist_ok=True)
     # A hidden folder inside, so that files can be renamed into place.
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as name:
@@ -128,19 +118,22 @@ def export_model(
         if shared:
             (temporary / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
             share(graph, temporary / WEIGHTS)
-        _write(graph, form, pixels)
+        _write(graph, form, pictures.calibrating)
         reference = TorchBackend(
             network, config, make_fabric(accelerator="cpu", devices=1), attributes=attributes
         )
-        agreement = _judge(form, reference, judging, source)
+        agreement = _judge(form, reference, pictures)
         files = {p.name: file_hash(p) for p in sorted(temporary.iterdir())}
         for file in files:
             if file != WEIGHTS:
                 with atomic_path(out / file) as beside:
                     beside.write_bytes((temporary / file).read_bytes())
+    if not (out / CARD).exists() and (folder / CARD).exists():
+        # The terms of its training pictures go with a model.
+        write_text(out / CARD, (folder / CARD).read_text())
     form = replace(form, folder=out, agreement=agreement.to_json(), files=files)
     write_json(description_path(out, to), form.to_json())
-    return Exported(form, agreement, skipped)
+    return Exported(form, agreement, pictures.skipped)
 
 
 def _check_options(to: Runtime, precision: FormPrecision, calibrate: Pictures | None) -> None:
@@ -160,29 +153,51 @@ def _check_options(to: Runtime, precision: FormPrecision, calibrate: Pictures | 
         raise ConfigError('NNCF is not installed: pip install "hatcnn[openvino-int8]"')
 
 
-def _pictures(
-    given: Pictures | None, config: ModelConfig, most: int
-) -> tuple[Pixels, str, tuple[tuple[str, str], ...]]:
-    """At most so many (n, H, W, 3), where they came from, and (name, reason) of the unreadable."""
-    skipped = []
-    pixels = []
+class _Pictures(NamedTuple):
+    """Pictures (n, H, W, 3) of the network's input size.
+
+    Attributes:
+        calibrating: that int8 finds its ranges by.
+        judging: that the export and torch are compared on.
+        source: where they came from, in words.
+        skipped: (name, reason) of the unreadable.
+    """
+
+    calibrating: Pixels
+    judging: Pixels
+    source: str
+    skipped: tuple[tuple[str, str], ...]
+
+
+def _pictures(given: Pictures | None, config: ModelConfig, precision: FormPrecision) -> _Pictures:
     if given is None:
         source = "synthetic people"
-        store = (crowd := synthetic_people(num_train_identities=2, num_test_identities=10)).store
-        named = [(name, store.read(name)) for name in crowd.query.names]
+        crowd = synthetic_people(num_train_identities=2, num_test_identities=10)
+        named: list[tuple[str, Picture]] = [(n, crowd.store.read(n)) for n in crowd.query.names]
     else:
-        source = "given pictures"
-        named = list(expand(given))  # type: ignore[arg-type]
-        # Spread over all of them: neighbours are often of the same person.
-        named = named[:: -(-len(named) // most) or 1]
-    for name, picture in named:
+        source, named = "given pictures", list(expand(given))
+    # Spread over all of them: neighbours are often of the same person.
+    most = MOST_TO_JUDGE + (MOST_TO_CALIBRATE if precision == "int8" else 0)
+    readable, skipped = [], []
+    for name, picture in named[:: -(-len(named) // most) or 1]:
         try:
-            pixels.append(images.resize(read(name, picture), config.height, config.width))
+            readable.append(images.resize(read(name, picture), config.height, config.width))
         except ImageError as error:
             skipped.append((name, str(error)))
-    if not pixels:
-        raise ConfigError(f"none of {len(skipped)} pictures can be read: {skipped[0][1]}")
-    return np.stack(pixels), source, tuple(skipped)
+    if not readable:
+        reason = f": {skipped[0][1]}" if skipped else ""
+        raise ConfigError(f"none of {len(skipped)} pictures can be read{reason}")
+    pixels = np.stack(readable)
+    if precision != "int8":
+        return _Pictures(pixels[:0], pixels, source, tuple(skipped))
+    if len(pixels) < FEWEST_TO_CALIBRATE:
+        raise ConfigError(
+            f"{len(pixels)} readable pictures are too few to calibrate with: "
+            f"pass at least {FEWEST_TO_CALIBRATE}"
+        )
+    # What has set the ranges says too little about other pictures.
+    judges = np.arange(len(pixels)) % 4 == 0
+    return _Pictures(pixels[~judges], pixels[judges], source, tuple(skipped))
 
 
 def _write(graph: onnx.ModelProto, form: Form, calibrating: Pixels) -> None:
@@ -221,7 +236,7 @@ def _properties(form: Form) -> dict[str, str]:
     }
 
 
-def _judge(form: Form, reference: Backend, pixels: Pixels, source: str) -> Agreement:
+def _judge(form: Form, reference: Backend, pictures: _Pictures) -> Agreement:
     """Load the form as it will be loaded, and compare.
 
     Raises:
@@ -237,7 +252,7 @@ def _judge(form: Form, reference: Backend, pixels: Pixels, source: str) -> Agree
             from hatcnn.inference.openvino_backend import OpenVINOBackend
 
             exported = OpenVINOBackend.from_form(form)
-        agreement = compare(exported, reference, pixels, source)
+        agreement = compare(exported, reference, pictures.judging, pictures.source)
     except Exception as error:  # runtimes raise what they like
         raise ExportError(f"the exported network cannot be run: {error}") from error
     agreement.check(form.precision)

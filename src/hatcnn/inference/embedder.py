@@ -98,7 +98,8 @@ class Embedder:
         skipped: list[tuple[str, str]] = []
         named: Iterable[tuple[str, Picture]] = expand(pictures)
         total = None
-        if not isinstance(pictures, Iterator):
+        if isinstance(pictures, (str, Path, list, tuple)):
+            # Nothing is decoded by this; other iterables may make their pictures as they go.
             named = list(named)
             total = len(named)
         with progress("embedding", total, "pictures") as advance:

@@ -19,6 +19,7 @@ from hatcnn.files import atomic_path, write_json, write_text
 from hatcnn.models.build import build_model
 from hatcnn.models.config import ModelConfig
 from hatcnn.models.folder import (
+    CARD,
     CLASSIFIERS,
     CONFIG,
     WEIGHTS,
@@ -59,7 +60,7 @@ def save_model(
         tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
-    write_text(folder / "README.md", card)
+    write_text(folder / CARD, card)
     write_json(folder / CONFIG, config_to_json(config))
 
 

@@ -17,6 +17,7 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 """Model folders that come with the package."""
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CARD = "README.md"
 CLASSIFIERS = "_head.classifier."
 """Part of the names of identity classifiers, which only training needs."""
 
