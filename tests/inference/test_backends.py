@@ -74,6 +74,15 @@ def test_openvino_reads_the_onnx_form_too(folder, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
+def test_a_folder_of_links_is_read(folder, tmp_path, backend):
+    """As caches of downloaded models have it."""
+    for name in ("config.json", "model.safetensors", "model.onnx", "onnx.json"):
+        (tmp_path / name).symlink_to(folder / name)
+    vectors, _ = load_backend(tmp_path, backend=backend, precision="fp32")(pixels(4))
+    np.testing.assert_allclose(vectors, plain(pixels(4))[0], atol=2e-5)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
 def test_attributes_that_nobody_wants_are_not_given(folder, backend):
     backend = load_backend(folder, backend=backend, precision="fp32", attributes=False)
     vectors, logits = backend(pixels(2))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hatcnn.errors import CheckpointError, ConfigError
-from hatcnn.inference.forms import Form, find_form
+from hatcnn.inference.forms import find_form
 from hatcnn.models.config import ModelConfig
 from hatcnn.models.folder import WEIGHTS, find_model, fingerprint
 
@@ -100,14 +100,18 @@ def load_backend(
 
 
 def _fastest(folder: Path) -> BackendName:
-    trainable = _installed("torch") and (folder / WEIGHTS).exists()
-    if trainable and _sees_gpu():
+    if _trainable(folder) and _sees_gpu():
         return "torch"
-    if _installed("openvino") and (trainable or _fitting_form(folder)):
+    if _installed("openvino") and (_trainable(folder) or _fitting_form(folder)):
         return "openvino"
-    if trainable and not _fitting_form(folder):
+    if _trainable(folder) and not _fitting_form(folder):
         return "torch"
     return "onnx"
+
+
+def _trainable(folder: Path) -> bool:
+    """Whether the weights are there, and torch to read them."""
+    return _installed("torch") and (folder / WEIGHTS).exists()
 
 
 def _fitting_form(folder: Path) -> bool:
@@ -146,9 +150,14 @@ def _load_openvino(folder: Path, precision: Precision, attributes: bool) -> Back
     _require("openvino", "openvino")
     from hatcnn.inference.openvino_backend import OpenVINOBackend
 
-    form = _form_for_openvino(folder)
-    if form:
-        return OpenVINOBackend.from_form(form, precision, attributes=attributes)
+    try:
+        form = find_form(folder, "openvino") or find_form(folder, "onnx")
+        if form:
+            return OpenVINOBackend.from_form(form, precision, attributes=attributes)
+    except CheckpointError:
+        # Out of date, or in a cache of links, which OpenVINO does not follow to the weights.
+        if not _trainable(folder):
+            raise
     _require("torch", "train")
     from hatcnn.models.checkpoint import load_model
 
@@ -160,16 +169,6 @@ def _load_openvino(folder: Path, precision: Precision, attributes: bool) -> Back
         attributes=attributes,
         fingerprint=fingerprint(folder, config),
     )
-
-
-def _form_for_openvino(folder: Path) -> Form | None:
-    """OpenVINO's own form, else the ONNX one; none where torch has to read the weights."""
-    try:
-        return find_form(folder, "openvino") or find_form(folder, "onnx")
-    except CheckpointError:
-        if _installed("torch") and (folder / WEIGHTS).exists():
-            return None
-        raise
 
 
 def _installed(package: str) -> bool:
