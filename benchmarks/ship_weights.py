@@ -1,4 +1,4 @@
-"""Put a run's network into the package: weights in half precision, and a model card.
+"""Put a run's network into the package: weights in half precision, an ONNX graph, a model card.
 
     python benchmarks/ship_weights.py RUN --data ROOT [--name hatcnn-plus]
 
@@ -16,10 +16,12 @@ from typing import Any
 
 from hatcnn.datasets import open_dataset, pack
 from hatcnn.evaluation import evaluate
+from hatcnn.export import export_model
 from hatcnn.files import write_json, write_text
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import SHIPPED, load_model, save_model
+from hatcnn.models.checkpoint import load_model, save_model
+from hatcnn.models.folder import SHIPPED
 
 CARD = Path(__file__).with_name("model_card.md")
 RESULTS = Path(__file__).parent / "results" / "market1501"
@@ -36,6 +38,8 @@ def main() -> None:
     network, config = load_model(options.run / "model")
     folder = SHIPPED / options.name
     save_model(folder, config, network.state_dict(), card="", half=True)
+    # The graph is what serves without torch; it reads the weights from the file beside it.
+    print(export_model(folder, to="onnx").agreement.words())
     dataset = open_dataset(options.data)
     backend = load_backend(folder)
     query, gallery = (
@@ -61,7 +65,7 @@ def main() -> None:
             "evaluation": report,
         },
     )
-    size = (folder / "model.safetensors").stat().st_size / 2**20
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     print(f"{folder}: {size:.1f} MiB")
     print(json.dumps(report["rankings"], indent=2))
 

@@ -138,7 +138,7 @@ def test_a_checkpoint_of_another_shape_is_named(tmp_path):
 
 
 def test_a_model_that_comes_with_the_package_is_found_by_its_name(folder, monkeypatch):
-    monkeypatch.setattr("hatcnn.models.checkpoint.SHIPPED", folder.parent)
+    monkeypatch.setattr("hatcnn.models.folder.SHIPPED", folder.parent)
     by_name, config = load_model("m")
     assert config == load_model(folder)[1]
     assert torch.equal(

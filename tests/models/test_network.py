@@ -6,7 +6,7 @@ import torch
 from hatcnn.errors import ConfigError
 from hatcnn.models.attention import sample_regions
 from hatcnn.models.build import ModelConfig, build_model
-from hatcnn.models.embedding import attribute_probabilities, identity_vector
+from hatcnn.models.embedding import identity_vector
 from hatcnn.models.hacnn import Output
 from tests.oracles.network import build_plain
 
@@ -158,20 +158,6 @@ def test_an_all_zero_feature_is_nan_unless_epsilon_forbids():
     assert torch.isnan(identity_vector(output)[0, :4]).all()
     guarded = identity_vector(output, epsilon=1e-12)
     torch.testing.assert_close(guarded, torch.tensor([[0.0] * 4 + [0.5] * 4]))
-
-
-def test_exclusive_colours_share_one_probability():
-    from hatcnn.attributes import BINARY, LOWER_COLOURS, UPPER_COLOURS
-
-    logits = torch.randn(6, 26)
-    independent = attribute_probabilities(logits, "independent")
-    exclusive = attribute_probabilities(logits, "exclusive")
-    torch.testing.assert_close(independent, torch.sigmoid(logits))
-    torch.testing.assert_close(exclusive[:, BINARY], independent[:, BINARY])
-    for group in (UPPER_COLOURS, LOWER_COLOURS):
-        odds = logits[:, group].exp()
-        expected = odds / (1 + odds.sum(dim=1, keepdim=True))
-        torch.testing.assert_close(exclusive[:, group], expected)
 
 
 @pytest.mark.parametrize("bad", [{"channels": (100, 256, 384)}, {"height": 100}, {"width": 16}])

@@ -28,8 +28,9 @@ from hatcnn.benchmark.plain import PlainBackend, plain_training_step, source_tre
 from hatcnn.benchmark.workers import Form, Work
 from hatcnn.devices import make_fabric
 from hatcnn.evaluation import distance_blocks, rank, reranked_blocks, top_k
-from hatcnn.inference.backends import Backend, Pixels, TorchBackend
+from hatcnn.inference.backends import Backend, Pixels
 from hatcnn.inference.embedder import Embedder
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import ModelConfig, build_model
 from hatcnn.training.augmentation import Augment
 from hatcnn.training.losses import losses
@@ -180,7 +181,7 @@ def _backend(config: ModelConfig, network: Network | None) -> Backend:
     if network != "torch":
         from hatcnn.inference.openvino_backend import OpenVINOBackend
 
-        return OpenVINOBackend(built, config, attributes=network == "openvino")
+        return OpenVINOBackend.from_network(built, config, attributes=network == "openvino")
     built = built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchBackend(built, config, make_fabric(precision="bf16-mixed", devices=1))
 

@@ -23,7 +23,7 @@ from hatcnn.evaluation.thresholds import (
 )
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import CALIBRATION, find_model
+from hatcnn.models.folder import CALIBRATION, find_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from hatcnn.datasets.inspection import inspect_dataset
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
 from hatcnn.evaluation import Evaluation, evaluate
-from hatcnn.inference.backends import TorchBackend, load_backend
+from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
 from hatcnn.training.recipes import recipe_named
 from hatcnn.training.training import train

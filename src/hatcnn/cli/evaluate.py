@@ -20,7 +20,7 @@ from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_fea
 from hatcnn.experiments.runs import Run, read_run
 from hatcnn.inference.backends import Backend, BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import find_model
+from hatcnn.models.folder import find_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,13 @@ COMMANDS = {
     "embed": "turn pictures into vectors and attributes",
     "explain": "draw where the network looked, or what made two pictures alike",
     "gallery": "keep, search, describe and forget people",
+    "export": "make a network for ONNX Runtime or OpenVINO, checked against torch",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
+
+EXTRAS = {"export": "export"}
+"""The extra that a command needs where it is not train."""
 
 
 def main() -> None:
@@ -65,7 +69,7 @@ def run(arguments: list[str]) -> None:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"'hatcnn {command}' needs {error.name}, which is not installed: "
-            'pip install "hatcnn[train]"'
+            f'pip install "hatcnn[{EXTRAS.get(command, "train")}]"'
         ) from None
     module.main(rest)
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from hatcnn.errors import EvaluationError
 from hatcnn.images import Pixels, resize
 from hatcnn.inference.contributions import contributions, place_regions, spread
+from hatcnn.inference.probabilities import attribute_probabilities
 from hatcnn.models.attention import NUM_REGIONS
 from hatcnn.models.blocks import AttributeHead, FeatureHead
 from hatcnn.models.build import ModelConfig
 from hatcnn.models.checkpoint import load_model
-from hatcnn.models.embedding import attribute_probabilities
 from hatcnn.models.hacnn import HACNN, Output
 from hatcnn.models.hatcnn import HATCNN
 from hatcnn.models.preprocessing import normalise
@@ -246,7 +246,7 @@ class Explainer:
         probabilities = maps = None
         if seen.output.attribute_logits is not None:
             logits = seen.output.attribute_logits.detach()
-            probabilities = _array(attribute_probabilities(logits, self.config.colours))
+            probabilities = attribute_probabilities(_array(logits), self.config.colours)
             maps = _array(self._attribute_maps(seen))
         attention = [
             (_array(level.soft.mean(dim=1)), _array(level.centres))

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from hatcnn.devices import Fabric
 from hatcnn.errors import ConfigError, TrainingError
 from hatcnn.evaluation import evaluate
-from hatcnn.inference.backends import TorchBackend
 from hatcnn.inference.extraction import extract
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import load_state, load_weights_into, save_model
 from hatcnn.progress import progress
