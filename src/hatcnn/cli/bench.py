@@ -89,7 +89,7 @@ def _traffic(job: Job) -> dict[str, Traffic]:
         work = {r.name: training_step(r, count, plain=False) for r in ours}
         work["plain"] = training_step(paper, count, plain=True)
     else:
-        work = {r.name: embedding_batch(r.model, count, "torch") for r in (paper, plus)}
-        work["plain"] = embedding_batch(paper.model, count, None)
+        work = {r.name: embedding_batch(r.model, count, plain=False) for r in (paper, plus)}
+        work["plain"] = embedding_batch(paper.model, count, plain=True)
     found = {name: count_traffic(step) for name, step in work.items()}
     return {name: Traffic(t.flops // count, t.bytes // count) for name, t in found.items()}
