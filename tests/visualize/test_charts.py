@@ -10,7 +10,6 @@ from hatcnn.visualize.charts import (
     score_chart,
     training_chart,
 )
-from hatcnn.visualize.scores import ScoreCounts, count_scores
 
 
 def lines(axes):
@@ -42,32 +41,6 @@ def crowd(count, seed):
         halves.reshape(count, 8).astype(np.float32), random.integers(1, 5, count),
         random.integers(1, 4, count), np.array([str(i) for i in range(count)]),
     )  # fmt: skip
-
-
-def test_scores_are_counted_as_pairs_one_by_one():
-    query, gallery = crowd(15, 1), crowd(30, 2)
-    counts = count_scores(query, gallery)
-    same, different = [], []
-    for q in range(15):
-        for g in range(30):
-            if query.camids[q] != gallery.camids[g]:
-                score = float(query.vectors[q] @ gallery.vectors[g]) / 2
-                (same if query.pids[q] == gallery.pids[g] else different).append(score)
-    for found, scores in ((counts.same, same), (counts.different, different)):
-        expected, _ = np.histogram(scores, counts.edges)
-        assert found.sum() == expected.sum() == len(scores)
-        # A score on an edge may fall to either side by rounding.
-        assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= 1
-
-
-def test_errors_are_alike_at_the_equal_error():
-    edges = np.linspace(-1, 1, 5)
-    counts = ScoreCounts(edges, np.array([0, 1, 1, 8]), np.array([5, 2, 2, 1]))
-    assert counts.passing(0.0) == pytest.approx((0.9, 0.3))
-    assert counts.passing(0.5) == pytest.approx((0.8, 0.1))
-    # From 0 on 0.1 is missed and 0.3 passes; from 0.5 on it is 0.2 and 0.1.
-    assert counts.equal_error() == 0.5
-    assert counts.passing(-1.0) == (1.0, 1.0)
 
 
 def test_the_score_chart_shows_shares_and_the_threshold():

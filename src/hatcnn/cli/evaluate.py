@@ -17,10 +17,11 @@ from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError, DataError
 from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
+from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.experiments.runs import Run, read_run
 from hatcnn.inference.backends import Backend, BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.folder import find_model
+from hatcnn.models.folder import CALIBRATION, find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,7 @@ def _draw(
     from hatcnn.visualize.report import Measured, write_pictures
 
     query, gallery = features
+    fitted = find_model(model) / CALIBRATION
     measured = Measured(
         model=str(model),
         data=data,
@@ -162,6 +164,7 @@ def _draw(
         query_images=packs[0].images,
         gallery_images=packs[1].images,
         skipped=[row for packed in packs for row in packed.skipped],
+        probability=Calibration.load(fitted).probability if fitted.exists() else None,
         explainer=Explainer.load(model),
         epochs=run.epochs if run else (),
         evaluations=run.evaluations if run else {},

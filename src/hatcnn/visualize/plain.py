@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hatcnn.evaluation import Ranking
-from hatcnn.visualize.scores import ScoreCounts
+from hatcnn.evaluation.thresholds import ScoreHistogram, match_rates
 
 # In short what docs/responsible-use.md says.
 CAVEATS = (
@@ -41,7 +41,7 @@ def ranking_words(ranking: Ranking) -> list[str]:
     return words
 
 
-def threshold_words(counts: ScoreCounts, threshold: float, gallery: int) -> str:
+def threshold_words(counts: ScoreHistogram, threshold: float, gallery: int) -> str:
     """What deciding by a threshold would do.
 
     Args:
@@ -49,7 +49,7 @@ def threshold_words(counts: ScoreCounts, threshold: float, gallery: int) -> str:
         threshold: one of their edges.
         gallery: pictures in it.
     """
-    same, different = counts.passing(threshold)
+    different, same = match_rates(counts, threshold)
     return (
         f"Calling two pictures the same person from a similarity of {threshold:.2f} on would find "
         f"{percent(same)} % of the pairs that show one person, and be wrong about "

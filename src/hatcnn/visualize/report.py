@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hatcnn import __version__
-from hatcnn.evaluation import Evaluation, Features, Group
+from hatcnn.evaluation import Evaluation, Features, Group, score_histogram
 from hatcnn.images import Pixels
 from hatcnn.visualize.charts import (
     attribute_chart,
@@ -26,7 +26,6 @@ from hatcnn.visualize.figures import save_both
 from hatcnn.visualize.page import Page
 from hatcnn.visualize.plain import CAVEATS, percent, ranking_words, threshold_words
 from hatcnn.visualize.ranked import Entry, Probability, ranked_rows, ranked_sheet
-from hatcnn.visualize.scores import count_scores
 
 if TYPE_CHECKING:  # It imports torch, which a report does not need.
     from hatcnn.inference.explanation import Explainer
@@ -185,7 +184,7 @@ class _Writer:
                 self._draw(name, figure, words)
 
     def _scores(self) -> None:
-        counts = count_scores(self.m.query, self.m.gallery)
+        counts = score_histogram(self.m.query, self.m.gallery).coarse(200)
         if not counts.same.sum() or not counts.different.sum():
             return
         self.page.heading("How similar pictures are")
