@@ -21,11 +21,12 @@ COMMANDS = {
     "explain": "draw where the network looked, or what made two pictures alike",
     "gallery": "keep, search, describe and forget people",
     "export": "make a network for ONNX Runtime or OpenVINO, checked against torch",
+    "serve": "a gallery behind an address: HTTP API",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
 
-EXTRAS = {"export": "export"}
+EXTRAS = {"export": "export", "serve": "serve"}
 """The extra that a command needs where it is not train."""
 
 

@@ -1,0 +1,140 @@
+"""Pictures of concurrent requests, gathered into one forward pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hatcnn.images import Pixels
+from hatcnn.server.refusals import Busy
+
+Floats = npt.NDArray[np.float32]
+Row = tuple[Floats, Floats | None]
+"""Vector (d) and attributes (26), or none, of one picture."""
+Forward = Callable[[Pixels], tuple[Floats, Floats | None]]
+"""(n, H, W, 3) to vectors (n, d) and attributes (n, 26), or none."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    pixels: Pixels
+    answer: asyncio.Future[Row]
+
+
+class Batcher:
+    """Runs a network for many callers; one forward pass at a time, in a thread of its own.
+
+    While one batch runs the next one gathers, so the busier it is the fuller batches are. A batch
+    that is not full waits only while pictures that are announced have not arrived.
+
+    Args:
+        forward: the network.
+        max_batch: pictures of one pass.
+        max_wait_s: longest that a batch waits to be filled.
+        max_waiting: pictures announced and not answered; more are refused.
+    """
+
+    def __init__(
+        self, forward: Forward, *, max_batch: int, max_wait_s: float, max_waiting: int
+    ) -> None:
+        self._forward = forward
+        self._max_batch, self._max_wait_s, self._max_waiting = max_batch, max_wait_s, max_waiting
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._task: asyncio.Task[None] | None = None
+        self.seconds_each = 0.01
+        """Of a picture in a full batch, as far as is known."""
+        self.announced = 0
+        self.on_batch: Callable[[int, float], None] = lambda _size, _seconds: None
+        """Told the size of every batch and the seconds it took."""
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; the caller has seen to it that nothing is waiting."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._thread.shutdown(wait=True)
+
+    def check(self, count: int = 1) -> None:
+        """Raise `Busy` when so many more pictures would not be taken."""
+        if self.announced + count > self._max_waiting:
+            wait = math.ceil(self.announced * self.seconds_each)
+            raise Busy("pictures", retry_after=min(10, max(1, wait)))
+
+    @contextlib.contextmanager
+    def announce(self, count: int) -> Iterator[None]:
+        """Keep places for pictures before they are decoded.
+
+        Raises:
+            Busy: when too many are waiting.
+        """
+        self.check(count)
+        self.announced += count
+        try:
+            yield
+        finally:
+            self.announced -= count
+
+    async def __call__(self, pictures: Sequence[Pixels]) -> list[Row]:
+        """Run pictures (H, W, 3) that were announced."""
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(pixels, loop.create_future()) for pixels in pictures]
+        for one in waiting:
+            self._queue.put_nowait(one)
+        return list(await asyncio.gather(*(one.answer for one in waiting)))
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = [one for one in await self._gather() if not one.answer.done()]
+            if not batch:
+                continue
+            began = loop.time()
+            try:
+                pixels = np.stack([one.pixels for one in batch])
+                vectors, attributes = await loop.run_in_executor(
+                    self._thread, self._forward, pixels
+                )
+            except Exception as error:
+                for one in batch:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+                continue
+            seconds = loop.time() - began
+            # Small batches cost more a picture and say less of what a full queue takes.
+            weight = 0.3 * len(batch) / self._max_batch
+            self.seconds_each += weight * (seconds / len(batch) - self.seconds_each)
+            self.on_batch(len(batch), seconds)
+            for i, one in enumerate(batch):
+                if not one.answer.done():
+                    one.answer.set_result(
+                        (vectors[i], None if attributes is None else attributes[i])
+                    )
+
+    async def _gather(self) -> list[_Waiting]:
+        loop = asyncio.get_running_loop()
+        batch = [await self._queue.get()]
+        until = loop.time() + self._max_wait_s
+        while len(batch) < self._max_batch:
+            if not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            elif len(batch) >= self.announced or loop.time() >= until:
+                break
+            else:
+                try:
+                    batch.append(await asyncio.wait_for(self._queue.get(), until - loop.time()))
+                except TimeoutError:
+                    break
+        return batch

@@ -1,0 +1,88 @@
+"""What a model folder knows beside its weights: card, calibration, and reasons for a match."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+from hatcnn import images
+from hatcnn.evaluation.thresholds import Calibration
+from hatcnn.images import Pixels
+from hatcnn.models.folder import CALIBRATION
+from hatcnn.server.refusals import Refusal
+
+ImageKind = Literal["png", "svg"]
+
+
+class Reasons:
+    """Card, calibration and explanations of a model.
+
+    Args:
+        model: name or folder; without one there is nothing to tell.
+    """
+
+    def __init__(self, model: str | Path | None) -> None:
+        self.name = None if model is None else Path(model).name
+        self.folder = None if model is None else _folder(model)
+        self._calibration = self._read_calibration()
+        self._explainer: Any = None
+
+    @property
+    def card(self) -> str | None:
+        """Text of the model card."""
+        path = self.folder / "README.md" if self.folder else None
+        return path.read_text(encoding="utf-8") if path and path.is_file() else None
+
+    def probability(self, score: float) -> float | None:
+        """That two pictures with this similarity show one person, at even odds before."""
+        return None if self._calibration is None else float(self._calibration.probability(score))
+
+    def check(self) -> None:
+        """Raise `Refusal` (501) where explanations are not to be had."""
+        needed = ("torch", "matplotlib", "hatcnn.inference.explanation")
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        if missing or self.folder is None:
+            what = missing[0] if missing else "a model folder"
+            raise Refusal(501, f"this server cannot explain: it has no {what}")
+
+    def draw(self, uploads: list[tuple[str, bytes]], kind: ImageKind, max_pixels: int) -> bytes:
+        """A figure of what the network saw in one picture, or of what makes two alike.
+
+        Raises:
+            ImageError: when a picture cannot be read.
+        """
+        pixels = [_decoded(name, data, max_pixels) for name, data in uploads]
+        explained = importlib.import_module("hatcnn.visualize.explained")
+        if self._explainer is None:
+            module = importlib.import_module("hatcnn.inference.explanation")
+            self._explainer = module.Explainer.load(self.folder)
+        if len(pixels) == 1:
+            figure = explained.explanation_figure(self._explainer.explain(pixels[0]))
+        else:
+            figure = explained.comparison_figure(self._explainer.compare(*pixels))
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=150)
+        return file.getvalue()
+
+    def _read_calibration(self) -> Calibration | None:
+        path = self.folder / CALIBRATION if self.folder else None
+        return Calibration.load(path) if path and path.is_file() else None
+
+
+def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:
+    from hatcnn.server.decoding import Upload, check_pixels
+
+    check_pixels(Upload(name, data), max_pixels)
+    return images.decode(data, name)
+
+
+def _folder(model: str | Path) -> Path:
+    try:
+        module = importlib.import_module("hatcnn.models.folder")
+    except ModuleNotFoundError:
+        module = importlib.import_module("hatcnn.models.checkpoint")
+    found: Path = module.find_model(model)
+    return found

@@ -1,0 +1,240 @@
+"""The work behind the routes: pictures through the network, calls to the gallery."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import Request
+
+from hatcnn.errors import GalleryError, ImageError
+from hatcnn.gallery import Gallery, Match
+from hatcnn.gallery.audit import Audit
+from hatcnn.server.batching import Batcher, Floats
+from hatcnn.server.decoding import Decoded, Upload, decode
+from hatcnn.server.explaining import Reasons
+from hatcnn.server.metrics import Metrics
+from hatcnn.server.network import Network
+from hatcnn.server.pools import Pool
+from hatcnn.server.refusals import Refusal
+from hatcnn.server.settings import Settings
+
+CONFIRM_WITHIN_S = 600
+CONFIRMATIONS = 100
+"""Questions that wait for a confirmation; the oldest is dropped for another."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Pictures that were read, in their order; what `Gallery.add` and `Gallery.search` take.
+
+    Attributes:
+        vectors: (n, d) float32 of length 1.
+        attributes: (n, 26) probabilities, or none.
+        names: of the pictures.
+        skipped: (name, reason) of those that could not be read.
+        fingerprint: of the network.
+        pictures, thumbnails: bytes of the files, and of small ones where they were wanted.
+    """
+
+    vectors: Floats
+    attributes: Floats | None
+    names: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    fingerprint: str | None
+    pictures: tuple[bytes, ...]
+    thumbnails: tuple[bytes | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Service:
+    """One gallery and one network, for many clients.
+
+    Args:
+        gallery: to search.
+        embedder: a `hatcnn.Embedder`.
+        settings: limits.
+        model: name or folder the embedder was loaded from; for the card and for explanations.
+
+    Raises:
+        GalleryError: when the gallery holds vectors of another network.
+    """
+
+    def __init__(
+        self, gallery: Gallery, embedder: Any, settings: Settings, model: str | Path | None
+    ) -> None:
+        self.gallery, self.settings = gallery, settings
+        self.network = Network(embedder)
+        _check_same_network(gallery, self.network)
+        self.metrics = Metrics()
+        self.reasons = Reasons(model)
+        self.batcher = Batcher(
+            self.network,
+            max_batch=settings.max_batch,
+            max_wait_s=settings.max_wait_ms / 1000,
+            max_waiting=settings.max_waiting_pictures,
+        )
+        self.batcher.on_batch = self.metrics.batch
+        self.metrics.waiting.set_function(lambda: self.batcher.announced)
+        waiting = settings.max_waiting_searches
+        self.decoding = Pool(
+            "pictures", threads=settings.decode_threads, waiting=settings.max_waiting_pictures
+        )
+        self.reading = Pool("searches", threads=settings.search_threads, waiting=waiting)
+        # One writer: commits in turn are quicker than commits that meet and are tried again.
+        self.writing = Pool("changes", threads=1, waiting=waiting)
+        self.explaining = Pool("explanations", threads=1, waiting=4)
+        self.ready = False
+        self._confirmations: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+
+    async def start(self) -> None:
+        """Make ready: the first pass through a network is slow, and nobody should wait for it."""
+        self.batcher.start()
+        warm_up = partial(self.network.warm_up, self.settings.max_batch)
+        self.batcher.seconds_each = await self.decoding.run(warm_up)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Finish what was taken; what was acknowledged is on disk before and after."""
+        self.ready = False
+        pools = (self.decoding, self.explaining, self.reading, self.writing)
+        await asyncio.gather(*(asyncio.to_thread(pool.close) for pool in pools))
+        await self.batcher.close()
+
+    async def people(self, uploads: Sequence[Upload], *, thumbnails: bool = False) -> People:
+        """Embed pictures; the unreadable are skipped and named.
+
+        Raises:
+            Busy: when too much is waiting.
+        """
+        config, limits = self.network.config, self.settings
+        with self.batcher.announce(len(uploads)):
+            one = partial(
+                decode, height=config.height, width=config.width, max_pixels=limits.max_pixels,
+                with_thumbnail=thumbnails,
+            )  # fmt: skip
+            found = await asyncio.gather(
+                *(self.decoding.run(partial(one, upload)) for upload in uploads),
+                return_exceptions=True,
+            )
+            readable: list[tuple[Upload, Decoded]] = []
+            skipped: list[tuple[str, str]] = []
+            for upload, decoded in zip(uploads, found, strict=True):
+                if isinstance(decoded, ImageError):
+                    skipped.append((upload.name, str(decoded)))
+                elif isinstance(decoded, BaseException):
+                    raise decoded
+                else:
+                    readable.append((upload, decoded))
+            self.metrics.unreadable.inc(len(skipped))
+            rows = await self.batcher([decoded.pixels for _, decoded in readable])
+        vectors = np.array([v for v, _ in rows], np.float32).reshape(-1, self.network.dimension)
+        attributes = (
+            np.array([a for _, a in rows], np.float32) if self.network.has_attributes else None
+        )
+        return People(
+            vectors,
+            attributes if rows else None,
+            tuple(upload.name for upload, _ in readable),
+            tuple(skipped),
+            self.network.fingerprint,
+            tuple(upload.data for upload, _ in readable),
+            tuple(decoded.thumbnail for _, decoded in readable),
+        )
+
+    async def person(self, uploads: Sequence[Upload]) -> People:
+        """Embed pictures of one person, of which at least one must be readable.
+
+        Raises:
+            Refusal: 422 when none is.
+        """
+        people = await self.people(uploads)
+        if not len(people):
+            raise Refusal(422, "; ".join(reason for _, reason in people.skipped))
+        return people
+
+    async def read(self, who: str, work: Callable[[Gallery], _T]) -> _T:
+        """Ask the gallery in somebody's name."""
+        return await self.reading.run(partial(work, acting_as(self.gallery, who)))
+
+    async def write(self, who: str, work: Callable[[Gallery], _T]) -> _T:
+        """Change the gallery in somebody's name.
+
+        Raises:
+            Refusal: 403 for a server that only reads.
+        """
+        self.check_writable()
+        return await self.writing.run(partial(work, acting_as(self.gallery, who)))
+
+    def check_writable(self) -> None:
+        """Raise `Refusal` for a server that only reads."""
+        if self.settings.read_only:
+            raise Refusal(403, "this server only reads its gallery")
+
+    def probability(self, match: Match) -> float | None:
+        """That a match by picture shows the same person; none without a calibration."""
+        return self.reasons.probability(match.score)
+
+    def ask_confirmation(self, ids: Sequence[str]) -> str:
+        """A token by which these entries, and no others, can be forgotten for a while."""
+        token = secrets.token_urlsafe(24)
+        self._confirmations[token] = (time.monotonic() + CONFIRM_WITHIN_S, tuple(ids))
+        if len(self._confirmations) > CONFIRMATIONS:
+            self._confirmations.popitem(last=False)
+        return token
+
+    def confirmed(self, token: str) -> tuple[str, ...]:
+        """The entries of a confirmation, which is used up by it.
+
+        Raises:
+            Refusal: 409 when there is none.
+        """
+        until, ids = self._confirmations.pop(token, (0.0, ()))
+        if time.monotonic() > until:
+            raise Refusal(409, "that confirmation is unknown, used or too old: ask anew")
+        return ids
+
+
+def acting_as(gallery: Gallery, who: str) -> Gallery:
+    """The same gallery, its store shared, with somebody else in its log."""
+    other = copy.copy(gallery)
+    other._audit = Audit(gallery._audit.path, who)
+    return other
+
+
+def service_of(request: Request) -> Service:
+    """For routes."""
+    service: Service = request.app.state.service
+    return service
+
+
+def who_asks(request: Request) -> str:
+    """Token's name and address, for the gallery's log."""
+    return str(request.scope["hatcnn"].spoken)
+
+
+def _check_same_network(gallery: Gallery, network: Network) -> None:
+    inside = gallery.stats(recall_queries=0)
+    if inside.dimension not in (None, network.dimension):
+        raise GalleryError(
+            f"the gallery holds vectors of {inside.dimension} numbers and the model makes "
+            f"{network.dimension}: name the model that filled it with --model"
+        )
+    if inside.model and network.fingerprint and inside.model != network.fingerprint:
+        raise GalleryError(
+            f"the gallery holds vectors of the model {inside.model}, not of {network.fingerprint}: "
+            "name the model that filled it with --model"
+        )

@@ -1,0 +1,206 @@
+"""The page in headless Chromium, where there is one."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hatcnn.server import Client
+from hatcnn.server.tokens import Tokens
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+TOKEN = "correct-horse-battery"
+
+
+def test_its_files_need_no_token_and_nothing_from_elsewhere(serve):
+    client = serve(tokens=Tokens({"anna": TOKEN}))
+    for path in ("/", "/page/page.js", "/page/style.css"):
+        answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert answer.status_code == 200
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "http://" not in answer.text
+        assert "https://" not in answer.text
+    assert client.get("/page/../settings.py").status_code in (401, 404)
+    assert client.get("/page/nothing.js").status_code == 401
+
+
+def note(wrong, message):
+    # Chromium reports every answer that is no 200; what the page makes of those is tested.
+    if message.type == "error" and "the server responded with a status of" not in message.text:
+        wrong.append(message.text)
+
+
+@pytest.fixture
+def page(request):
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport=getattr(request, "param", None))
+        opened.set_default_timeout(10_000)
+        opened.wrong = []
+        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+        opened.on("console", lambda message: note(opened.wrong, message))
+        yield opened
+        assert opened.wrong == []
+        browser.close()
+
+
+def says(page, words):
+    page.wait_for_function(
+        "words => document.getElementById('status').textContent.includes(words)", arg=words
+    )
+
+
+@pytest.fixture
+def filled(listen, crops):
+    address, app = listen()
+    with Client(address) as client:
+        for camera, part in (("1", crops[:4]), ("o'hare", crops[4:])):
+            client.add(part, camera=camera, seen_at=f"2026-01-31T17:0{len(camera)}")
+    return address, app
+
+
+def picture(data):
+    return {"name": "query.png", "mimeType": "image/png", "buffer": data}
+
+
+def test_find_filter_look_and_forget(page, filled, gallery, crops):
+    address, _ = filled
+    page.goto(address)
+    says(page, "Choose a picture")
+    assert page.inner_text("#summary") == "8 entries"
+    page.set_input_files("#file", picture(crops[5]))
+    page.click("text=Search")
+    says(page, "the first 8 of 8")
+    assert page.inner_text("#results li >> nth=0").startswith("1. score 1.000")
+    page.select_option("#camera", "o'hare")
+    page.click("button.main[type=submit]")
+    says(page, "the first 4 of 8")
+    page.fill("#since", "2026-01-31T18:00")
+    page.click("button.main[type=submit]")
+    says(page, "Nothing fits")
+    page.fill("#since", "")
+    page.fill("#where", "hta = 3")
+    page.click("button.main[type=submit]")
+    says(page, "hta")
+    page.fill("#where", "")
+    page.click("button.main[type=submit]")
+    says(page, "the first 4 of 8")
+
+    page.click("#results li button >> nth=0")
+    assert "camera\no'hare" in page.inner_text("#details")
+    page.click("text=Search for this person")
+    says(page, "Like that entry")
+    page.check("#results li input >> nth=0")
+    page.check("#results li input >> nth=1")
+    page.click("#compare")
+    assert page.locator("#details img").count() == 2
+    page.keyboard.press("Escape")
+
+    page.click("#results li button >> nth=0")
+    page.click("text=Forget this entry")
+    page.click("text=Forget for good")
+    says(page, "1 forgotten")
+    assert len(gallery) == 7
+    assert page.inner_text("#summary") == "7 entries"
+
+
+def test_forgetting_a_person_spares_who_has_no_tick(page, filled, gallery, crops):
+    address, _ = filled
+    page.goto(address)
+    page.set_input_files("#file", picture(crops[0]))
+    page.click("button.main[type=submit]")
+    says(page, "the first 8 of 8")
+    page.click("#forget-person")
+    page.fill("#limit", "-1")
+    page.click("text=Show who that would be")
+    page.uncheck("text=forget 3")
+    page.click("text=Forget for good")
+    says(page, "7 forgotten")
+    assert len(gallery) == 1
+
+
+def test_describe_by_keyboard_alone(page, filled):
+    page.goto(filled[0])
+    says(page, "Choose a picture")
+    page.focus("#words")
+    page.keyboard.type("woman, red top")
+    page.keyboard.press("Enter")
+    says(page, "By description")
+    page.focus("#results li button >> nth=0")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#details[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#details[open]", state="hidden")
+
+
+def test_a_cut_is_what_is_searched_for(page, filled, crops):
+    # The eighth crop stands in the middle of a larger picture.
+    frame = Image.fromarray(np.zeros((192, 128, 3), np.uint8))
+    frame.paste(Image.open(io.BytesIO(crops[7])), (32, 64))
+    file = io.BytesIO()
+    frame.save(file, "PNG")
+    page.goto(filled[0])
+    page.set_input_files("#file", picture(file.getvalue()))
+    box = page.locator("#canvas").bounding_box()
+    scale = box["width"] / 128
+    page.mouse.move(box["x"] + 32 * scale, box["y"] + 64 * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 64 * scale, box["y"] + 128 * scale)
+    page.mouse.up()
+    page.click("button.main[type=submit]")
+    says(page, "the first 8 of 8")
+    score = float(page.inner_text("#results li strong >> nth=0").split()[-1])
+    assert score > 0.995
+
+
+def test_states_that_say_what_to_do(page, listen, crops):
+    address, app = listen(tokens=Tokens({"anna": TOKEN}))
+    page.goto(address)
+    page.fill("#token", TOKEN)
+    page.keyboard.press("Enter")
+    says(page, "The gallery is empty")
+    page.click("button.main[type=submit]")
+    says(page, "Choose a picture or write a description first")
+    page.set_input_files("#file", picture(b"text"))
+    says(page, "no picture that this browser can read")
+    page.set_input_files("#file", picture(crops[0]))
+    app.state.service.settings.__dict__["max_pictures"] = 0
+    page.click("button.main[type=submit]")
+    says(page, "at most 0 pictures")
+
+
+def test_a_server_that_is_gone_is_named(page, filled):
+    page.goto(filled[0])
+    says(page, "Choose a picture")
+    page.route("**/v1/**", lambda route: route.abort())
+    page.fill("#words", "woman")
+    page.keyboard.press("Enter")
+    says(page, "The server does not answer")
+    page.wrong.clear()
+
+
+@pytest.mark.parametrize("page", [{"width": 360, "height": 640}], indirect=True)
+def test_a_phone_needs_no_sideways_scrolling(page, filled):
+    page.goto(filled[0])
+    page.click("#browse")
+    says(page, "the first 8 of 8")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_an_accessibility_checker_finds_nothing(page, filled):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.goto(filled[0])
+    page.click("#browse")
+    says(page, "the first 8 of 8")
+    # The checker is put into the page, which the page itself allows nobody.
+    for opened in ("#results", "#details"):
+        if opened == "#details":
+            page.click("#results li button >> nth=0")
+        found = axe.run(page)
+        assert len(found.response["passes"]) > 10
+        assert [v["id"] for v in found.response["violations"]] == [], found.generate_report()
