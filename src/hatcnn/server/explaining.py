@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hatcnn import images
 from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.images import Pixels
-from hatcnn.models.folder import CALIBRATION
+from hatcnn.models.folder import CALIBRATION, find_model
 from hatcnn.server.refusals import Refusal
 
 ImageKind = Literal["png", "svg"]
@@ -26,7 +26,7 @@ class Reasons:
 
     def __init__(self, model: str | Path | None) -> None:
         self.name = None if model is None else Path(model).name
-        self.folder = None if model is None else _folder(model)
+        self.folder = None if model is None else find_model(model)
         self._calibration = self._read_calibration()
         self._explainer: Any = None
 
@@ -77,12 +77,3 @@ def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:
 
     check_pixels(Upload(name, data), max_pixels)
     return images.decode(data, name)
-
-
-def _folder(model: str | Path) -> Path:
-    try:
-        module = importlib.import_module("hatcnn.models.folder")
-    except ModuleNotFoundError:
-        module = importlib.import_module("hatcnn.models.checkpoint")
-    found: Path = module.find_model(model)
-    return found
