@@ -1,4 +1,4 @@
-"""Put a run's network into the package: weights in half precision, and a model card.
+"""Put a run's network into the package: weights in half precision, an ONNX graph, a model card.
 
     python benchmarks/ship_weights.py RUN --data ROOT [--name hatcnn-plus]
 
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hatcnn.datasets import open_dataset, pack
-from hatcnn.evaluation import evaluate
+from hatcnn.evaluation import Calibration, calibrate, evaluate, score_histogram
+from hatcnn.evaluation.thresholds import ScoreHistogram, halves, match_rates
+from hatcnn.export import export_model
 from hatcnn.files import write_json, write_text
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import SHIPPED, load_model, save_model
+from hatcnn.models.checkpoint import load_model, save_model
+from hatcnn.models.folder import CALIBRATION, SHIPPED
 
 CARD = Path(__file__).with_name("model_card.md")
 RESULTS = Path(__file__).parent / "results" / "market1501"
@@ -36,6 +39,8 @@ def main() -> None:
     network, config = load_model(options.run / "model")
     folder = SHIPPED / options.name
     save_model(folder, config, network.state_dict(), card="", half=True)
+    # The graph is what serves without torch; it reads the weights from the file beside it.
+    print(export_model(folder, to="onnx").agreement.words())
     dataset = open_dataset(options.data)
     backend = load_backend(folder)
     query, gallery = (
@@ -43,11 +48,29 @@ def main() -> None:
         for split in (dataset.query, dataset.gallery)
     )
     report = evaluate(query, gallery).to_json()
+    fitted_on, checked_on = (score_histogram(*half) for half in halves(query, gallery))
+    calibration = calibrate(
+        fitted_on,
+        data=f"every other test person of {dataset.name}",
+        fingerprint=backend.fingerprint,
+    )
+    calibration.save(folder / CALIBRATION)
     recipe = json.loads((options.run / "recipe.json").read_text())["recipe"]
     environment = json.loads((options.run / "environment.json").read_text())
     lines = (options.run / "metrics.jsonl").read_text().splitlines()
     metrics = [json.loads(line) for line in lines]
-    write_text(folder / "README.md", card(options.name, options.note, recipe, metrics, report))
+    write_text(
+        folder / "README.md",
+        card(
+            options.name,
+            options.note,
+            recipe,
+            metrics,
+            report,
+            parameters=sum(p.numel() for p in network.parameters()),
+            scores=_scores(calibration, checked_on),
+        ),
+    )
     write_json(
         RESULTS / f"{options.name}.json",
         {
@@ -61,7 +84,7 @@ def main() -> None:
             "evaluation": report,
         },
     )
-    size = (folder / "model.safetensors").stat().st_size / 2**20
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     print(f"{folder}: {size:.1f} MiB")
     print(json.dumps(report["rankings"], indent=2))
 
@@ -72,6 +95,9 @@ def card(
     recipe: dict[str, Any],
     metrics: list[dict[str, Any]],
     report: dict[str, Any],
+    *,
+    parameters: int,
+    scores: str,
 ) -> str:
     epochs = [line for line in metrics if "images_per_second" in line]
     hours = sum(line["seconds"] for line in epochs) / 3600
@@ -94,6 +120,8 @@ def card(
         precision=recipe["precision"],
         hours=hours,
         rankings=rankings,
+        parameters=parameters / 1e6,
+        scores=scores,
         attributes=_means(report["attributes"]["means"]),
         cameras=_groups(cameras, "query, gallery camera"),
         people=_groups(people, "group"),
@@ -110,6 +138,22 @@ def _means(means: dict[str, Any]) -> str:
         f"{percent['majority']}), balanced accuracy {percent['balanced_accuracy']}, "
         f"F1 {percent['f1']}, average precision {percent['average_precision']}"
     )
+
+
+def _scores(calibration: Calibration, checked_on: ScoreHistogram) -> str:
+    lines = [
+        "| false matches | score | probability | false matches, others | true matches, others |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rate, threshold in zip(calibration.false_match_rates, calibration.thresholds, strict=True):
+        false, true = match_rates(checked_on, threshold)
+        probability = float(calibration.probability(threshold))
+        cells = (
+            f"{rate:.0e}", f"{threshold:.3f}", f"{probability:.3f}", f"{false:.1e}",
+            f"{100 * true:.1f} %",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _groups(groups: list[dict[str, Any]], title: str) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from hatcnn.attributes import ATTRIBUTES
+from hatcnn.cli.main import run
 from hatcnn.datasets import Sample
 from hatcnn.datasets.synthetic import SyntheticStore, synthetic_people
 
 ASSETS = Path(__file__).parent / "assets"
-DEMO = Path(__file__).parent.parent / "demo" / "ranked.png"
+DEMO = Path(__file__).parent.parent / "demo"
+EXPLAINED = ("query/0092_c2_000.png", "query/0092_c3_000.png")
+SHOWN = (
+    "explain-picture", "explain-pair", "why-wrong", "scores", "attributes", "cameras", "map",
+    "training",
+)  # fmt: skip
 IDENTITIES = 6
 CAMERAS = 5
 SEED = 16  # Among these six: a hat, a dress, each kind of bag.
@@ -66,17 +73,46 @@ def _caption(sample: Sample) -> str:
     return f"person {sample.pid}\n" + textwrap.fill(", ".join(words), 27)
 
 
+def explanations(folder: Path) -> None:
+    """A picture explained, a pair, and the report of an evaluation, of the demo's network."""
+    people = synthetic_people()
+    assert isinstance(people.store, SyntheticStore)
+    model = str(DEMO / "run" / "model")
+    files = []
+    for name in EXPLAINED:
+        files.append(str(folder / Path(name).name))
+        Path(files[-1]).write_bytes(people.store.read(name))
+    run(["explain", files[0], "--model", model, "--out", str(folder / "explain-picture.png")])
+    pair = ["--attribute-weight", "1", "--out", str(folder / "explain-pair.png")]
+    run(["explain", *files, "--model", model, *pair])
+    run(["evaluate", model, "--data", "synthetic", "--report", str(folder)])
+
+
 def main() -> None:
     """Write every picture."""
     ASSETS.mkdir(exist_ok=True)
-    _save(contact_sheet(), ASSETS / "synthetic-people.png")
-    if DEMO.exists():
-        with Image.open(DEMO) as ranked:
-            _save(ranked.convert("RGB"), ASSETS / "ranked.png")
+    sheet = contact_sheet().quantize(COLOURS, dither=Image.Dither.NONE)
+    _save(sheet, ASSETS / "synthetic-people.png")
+    if not (DEMO / "ranked.png").exists():
+        return
+    _copy(DEMO / "ranked.png", ASSETS, width=820)
+    with tempfile.TemporaryDirectory() as folder:
+        explanations(Path(folder))
+        for name in SHOWN:
+            _copy(Path(folder) / f"{name}.png", ASSETS)
+
+
+def _copy(source: Path, folder: Path, *, width: int = 1100) -> None:
+    """A smaller copy; dithered, as maps have more shades than a palette."""
+    with Image.open(source) as picture:
+        rgb = picture.convert("RGB")
+    rgb.thumbnail((width, 10 * width))
+    palette = rgb.quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
+    _save(rgb.quantize(palette=palette), folder / source.name)
 
 
 def _save(sheet: Image.Image, target: Path) -> None:
-    sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    sheet.save(target, optimize=True)
     print(f"{target}: {sheet.width} x {sheet.height}, {target.stat().st_size / 1000:.0f} kB")
 
 

@@ -106,4 +106,10 @@ def test_the_command_measures_in_turn_and_reports(tmp_path):
         )
         assert row["ratio"] == pytest.approx(row["per_second"] / fastest_plain)
         assert row["peak_gb"] > 0
-        assert (row["ceiling"] is None) == (job == "evaluate" or "no attributes" in form)
+        assert (row["ceiling"] is None) == (job == "evaluate")
+
+
+def test_what_is_measured_without_torch_is_without_it():
+    code = "import sys, hatcnn.benchmark.serving; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -13,7 +13,7 @@ from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.evaluation import evaluate
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
-from hatcnn.models.checkpoint import SHIPPED
+from hatcnn.models.folder import SHIPPED
 from tests.paths import ROOT
 
 NAME = "hatcnn-plus"
@@ -43,7 +43,7 @@ def test_they_load_by_name_and_tell_synthetic_people_apart(tmp_path):
 
 def test_they_are_small_and_their_card_says_what_was_measured():
     folder = SHIPPED / NAME
-    assert (folder / "model.safetensors").stat().st_size < 12e6
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
     card = (folder / "README.md").read_text()
     assert "research only" in card
     for name, scores in recorded().items():
@@ -51,6 +51,14 @@ def test_they_are_small_and_their_card_says_what_was_measured():
         values = [float(v) for v in row[1].split("|")]
         expected = [scores[k] for k in ("rank_1", "rank_5", "rank_10", "mAP", "mINP")]
         assert values == pytest.approx(expected, abs=0.0501)
+
+
+def test_their_onnx_form_says_what_the_weights_say():
+    onnx, torch = (load_backend(NAME, backend=b, precision="fp32") for b in ("onnx", "torch"))
+    assert onnx.fingerprint == torch.fingerprint
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 160, 64, 3), np.uint8)
+    for ours, theirs in zip(onnx(pixels), torch(pixels), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.market1501

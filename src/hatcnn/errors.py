@@ -39,6 +39,10 @@ class EvaluationError(HatcnnError):
     """Arrays that do not fit together, or a ranking that is not defined."""
 
 
+class ExportError(HatcnnError):
+    """An exported network that cannot be loaded, or that disagrees with torch."""
+
+
 class ExperimentError(HatcnnError):
     """A plan that says nothing that could be run, or runs that cannot be read or compared."""
 

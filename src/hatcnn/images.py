@@ -6,8 +6,10 @@ picture and the reason. Nothing is allocated before the header has passed.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,22 +54,34 @@ def decode(data: bytes, name: str = "picture") -> Pixels:
     """
     if not data:
         raise ImageError(f"{name} is empty")
-    try:
-        with warnings.catch_warnings():
-            # The limits below are ours; Pillow's warning about large pictures adds nothing.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                _check_header(picture, name)
-                return _to_rgb(picture)
-    except UnidentifiedImageError:
+    with _complaints(name), warnings.catch_warnings():
+        # The limits below are ours; Pillow's warning about large pictures adds nothing.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _check_header(picture, name)
+            return _to_rgb(picture)
+
+
+def from_pillow(picture: Image.Image, name: str = "picture") -> Pixels:
+    """Convert a Pillow picture as `decode` does a file, under the same guards."""
+    with _complaints(name):
+        _check_header(picture, name)
+        return _to_rgb(picture)
+
+
+def from_array(array: npt.NDArray[np.generic], name: str = "picture") -> Pixels:
+    """Check an array of pixels: (height, width, 3) uint8 RGB, of a size that `decode` allows.
+
+    Raises:
+        ImageError: for any other array.
+    """
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ImageError(
-            f"{name} is no picture in a format we read ({', '.join(FORMATS)})"
-        ) from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name} has more than the {MAX_PIXELS:,} pixels allowed") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        # Pillow's decoders raise all of these on damaged files.
-        raise ImageError(f"{name} is damaged or cut short ({error})") from None
+            f"{name} is an array {array.shape} of {array.dtype}; "
+            "expected (height, width, 3) of uint8, RGB"
+        )
+    _check_size(array.shape[1], array.shape[0], name)
+    return array.astype(np.uint8, copy=False)
 
 
 def load(path: str | Path) -> Pixels:
@@ -86,8 +100,30 @@ def resize(rgb: Pixels, height: int, width: int) -> Pixels:
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
+@contextlib.contextmanager
+def _complaints(name: str) -> Iterator[None]:
+    """Turn what Pillow raises into `ImageError`."""
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name} is no picture in a format we read ({', '.join(FORMATS)})"
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name} has more than the {MAX_PIXELS:,} pixels allowed") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        # Pillow's decoders raise all of these on damaged files.
+        raise ImageError(f"{name} is damaged or cut short ({error})") from None
+
+
 def _check_header(picture: Image.Image, name: str) -> None:
-    width, height = picture.size
+    _check_size(*picture.size, name)
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(f"{name} has {frames} frames: save the one you mean as a picture")
+
+
+def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{name} is {width} x {height}, more than the {MAX_PIXELS:,} pixels allowed: "
@@ -97,9 +133,6 @@ def _check_header(picture: Image.Image, name: str) -> None:
         raise ImageError(
             f"{name} is {width} x {height}; a person cannot be seen below {MIN_SIDE} pixels"
         )
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
-        raise ImageError(f"{name} has {frames} frames: save the one you mean as a picture")
 
 
 def _to_rgb(picture: Image.Image) -> Pixels:

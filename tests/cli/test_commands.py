@@ -12,8 +12,10 @@ from hatcnn.cli.main import COMMANDS, main, run
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.evaluation import evaluate, load_features
+from hatcnn.inference import Embeddings
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import save_model
+from hatcnn.models.folder import fingerprint
 from tests.models.test_network import NARROW
 from tests.paths import GOLDEN
 from tests.pictures import bomb, encoded
@@ -146,7 +148,7 @@ def test_help_of_every_command(capsys):
     printed = capsys.readouterr().out
     for command in COMMANDS:
         assert command in printed
-        if command not in ("data", "train"):
+        if command not in ("data", "gallery", "train"):
             with pytest.raises(SystemExit) as stop:
                 run([command, "--help"])
             assert stop.value.code == 0
@@ -158,6 +160,7 @@ def test_help_of_every_command(capsys):
 def test_light_commands_do_not_import_torch():
     code = (
         "import sys, hatcnn, hatcnn.datasets, hatcnn.evaluation, hatcnn.images, hatcnn.cli.data\n"
+        "import hatcnn.cli.embed, hatcnn.inference.extraction, hatcnn.inference.onnx_backend\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "assert 'scipy' not in sys.modules, 'scipy was imported'"
     )
@@ -207,3 +210,48 @@ def test_embed_writes_what_it_read_and_names_what_it_could_not(
         assert "it is a folder" in said(data, "--out", tmp_path)
     finally:
         (data / "cut.jpg").unlink()
+
+
+def test_embed_takes_names_and_patterns_and_flags_odd_pictures(
+    capsys, monkeypatch, tmp_path, model
+):
+    (tmp_path / "night.png").write_bytes(encoded(np.full((128, 64, 3), 3, np.uint8)))
+    (tmp_path / "day.png").write_bytes(
+        encoded(np.arange(128 * 64 * 3).reshape(128, 64, 3).astype(np.uint8))
+    )
+    out = tmp_path / "people.npz"
+    arguments = [str(tmp_path / "*.png"), "--model", str(model), "--out", str(out), "--quality"]
+    run(["embed", *arguments, "--json", "-"])
+    report = json.loads(capsys.readouterr().out)
+    night = str(tmp_path / "night.png")
+    assert report["flagged"] == [{"name": night, "flags": ["dark", "uniform"]}]
+    people = Embeddings.load(out)
+    assert people.flags == ((), ("dark", "uniform"))
+    assert people.fingerprint == report["fingerprint"] == fingerprint(model, NARROW)
+    run(["embed", *arguments])
+    assert f"flagged {night}: dark, uniform" in capsys.readouterr().out
+    missing = str(tmp_path / "*.jpg")
+    assert "no pictures match" in fails(
+        capsys, monkeypatch, "embed", missing, "--model", model, "--out", out
+    )
+
+
+def test_export_says_how_near_torch_it_is_or_what_to_do(capsys, monkeypatch, tmp_path, model):
+    run(["export", str(model), "--to", "onnx", "--out", str(tmp_path / "a"), "--json", "-"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["agreement"]["cosine_min"] > 0.99999
+    assert report["out"] == str(tmp_path / "a" / "model.onnx")
+    assert report["precision"] == "fp32"
+
+    def said(*arguments):
+        return fails(capsys, monkeypatch, "export", *arguments)
+
+    assert "no model folder at" in said(tmp_path / "nowhere", "--to", "onnx")
+    assert "--calibrate" in said(model, "--to", "onnx", "--precision", "int8")
+    assert "--to openvino" in said(model, "--to", "onnx", "--precision", "bf16")
+    assert "no pictures in" in said(
+        model, "--to", "onnx", "--calibrate", tmp_path / "a", "--out", tmp_path / "b"
+    )
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in said(model, "--to", "onnx", "--out", tmp_path / "file")
+    assert "openvino" in said(model, "--to", "tensorrt")

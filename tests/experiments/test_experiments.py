@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -71,6 +72,20 @@ def test_a_plan_runs_resumes_and_reports_what_the_runs_measured(command):
     before = {p: p.stat().st_mtime_ns for p in command.runs.rglob("metrics.jsonl")}
     command()
     assert before == {p: p.stat().st_mtime_ns for p in command.runs.rglob("metrics.jsonl")}
+
+
+def test_results_outlive_the_runs_they_came_from(command):
+    before = command()
+    shutil.rmtree(command.runs / "shared/seed-0")
+    after = command(train=False)
+    assert after == before
+    command.plan.write_text(PLAN.replace("--model.attributes none", "--model.attributes separate"))
+    shutil.rmtree(command.runs)
+    shared, none = command(train=False)
+    assert [o["seed"] for o in shared["finished"]] == [0, 1]
+    assert none["finished"] == [], "what was measured was another experiment"
+    command.plan.write_text(PLAN.replace("--epochs 2", "--epochs 3"))
+    assert [e["finished"] for e in command(train=False)] == [[], []]
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(command):

@@ -1,7 +1,7 @@
 import json
 import os
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -31,6 +31,16 @@ def test_a_folder_comes_back_without_classifiers(folder):
     assert torch.equal(a.local_feature, b.local_feature)
     assert torch.equal(a.attribute_logits, b.attribute_logits)
     assert (folder / "README.md").read_text() == "# card"
+
+
+def test_the_attributes_classifier_is_no_identity_classifier(tmp_path):
+    config = replace(NARROW, attributes="shared")
+    original = build_model(config).eval()
+    save_model(tmp_path / "m", config, original.state_dict(), card="")
+    loaded, _ = load_model(tmp_path / "m")
+    with torch.no_grad():
+        a, b = original(images()), loaded(images())
+    assert torch.equal(a.attribute_logits, b.attribute_logits)
 
 
 def change(folder, **values):
@@ -128,7 +138,7 @@ def test_a_checkpoint_of_another_shape_is_named(tmp_path):
 
 
 def test_a_model_that_comes_with_the_package_is_found_by_its_name(folder, monkeypatch):
-    monkeypatch.setattr("hatcnn.models.checkpoint.SHIPPED", folder.parent)
+    monkeypatch.setattr("hatcnn.models.folder.SHIPPED", folder.parent)
     by_name, config = load_model("m")
     assert config == load_model(folder)[1]
     assert torch.equal(

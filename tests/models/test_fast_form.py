@@ -26,6 +26,7 @@ CONFIGS = {
     "direct sampling": replace(NARROW, direct_sampling=True),
     "local joint": replace(NARROW, attributes="local-joint"),
     "shared head": replace(NARROW, attributes="shared"),
+    "anchored": replace(PLUS, region_reach=0.2, attributes="shared"),
     "odd grid": replace(NARROW, height=80, width=48),
 }
 FIELDS = ("global_feature", "local_feature", "attribute_logits", "global_metric", "local_metric")
@@ -70,7 +71,7 @@ def test_training_agrees_in_value_gradient_and_running_statistics(pair, layout):
         torch.testing.assert_close(weights.grad, gradient, atol=1e-11, rtol=1e-6, msg=name)
     statistics = dict(plain.named_buffers())
     for name, buffer in fast.named_buffers():
-        if "num_batches" not in name:
+        if "num_batches" not in name and "anchors" not in name:
             torch.testing.assert_close(buffer, statistics[name], msg=name)
 
 

@@ -6,7 +6,7 @@ import torch
 from hatcnn.errors import ConfigError
 from hatcnn.models.attention import sample_regions
 from hatcnn.models.build import ModelConfig, build_model
-from hatcnn.models.embedding import attribute_probabilities, identity_vector
+from hatcnn.models.embedding import identity_vector
 from hatcnn.models.hacnn import Output
 from tests.oracles.network import build_plain
 
@@ -93,6 +93,23 @@ def test_regions_start_as_published_or_tile_the_image():
     torch.testing.assert_close(tiling, expected, atol=1e-6, rtol=0)
 
 
+def test_regions_with_a_reach_start_at_their_strip_and_stay_near_it():
+    torch.manual_seed(0)
+    network = build_model(replace(NARROW, attributes="none", region_reach=0.2)).eval()
+    images = torch.randn(3, 3, 160, 64)
+    strips = torch.tensor([[0, -0.75], [0, -0.25], [0, 0.25], [0, 0.75]])
+    for level in network(images, with_attention=True).attention:
+        torch.testing.assert_close(level.centres, strips.expand(3, 4, 2))
+    for level in network.levels:
+        torch.nn.init.normal_(level.hard.linear.bias, std=100)
+    for level in network(images, with_attention=True).attention:
+        moved = (level.centres - strips).abs()
+        assert moved.max() <= 0.2 + 1e-6
+        assert moved.max() > 0.19
+    with pytest.raises(ConfigError, match="region_reach"):
+        replace(NARROW, region_reach=2)
+
+
 @pytest.mark.parametrize("direct", [False, True])
 def test_tiling_regions_read_their_quarter(direct):
     # Row r of the picture holds r, so a region's mean says where it was cut.
@@ -141,20 +158,6 @@ def test_an_all_zero_feature_is_nan_unless_epsilon_forbids():
     assert torch.isnan(identity_vector(output)[0, :4]).all()
     guarded = identity_vector(output, epsilon=1e-12)
     torch.testing.assert_close(guarded, torch.tensor([[0.0] * 4 + [0.5] * 4]))
-
-
-def test_exclusive_colours_share_one_probability():
-    from hatcnn.attributes import BINARY, LOWER_COLOURS, UPPER_COLOURS
-
-    logits = torch.randn(6, 26)
-    independent = attribute_probabilities(logits, "independent")
-    exclusive = attribute_probabilities(logits, "exclusive")
-    torch.testing.assert_close(independent, torch.sigmoid(logits))
-    torch.testing.assert_close(exclusive[:, BINARY], independent[:, BINARY])
-    for group in (UPPER_COLOURS, LOWER_COLOURS):
-        odds = logits[:, group].exp()
-        expected = odds / (1 + odds.sum(dim=1, keepdim=True))
-        torch.testing.assert_close(exclusive[:, group], expected)
 
 
 @pytest.mark.parametrize("bad", [{"channels": (100, 256, 384)}, {"height": 100}, {"width": 16}])

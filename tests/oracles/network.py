@@ -95,15 +95,22 @@ class SoftAttention(nn.Module):
 
 
 class HardAttention(nn.Module):
-    def __init__(self, c, starts):
+    def __init__(self, c, starts, reach):
         super().__init__()
+        self.reach = reach
         self.linear = nn.Linear(c, 8)
         nn.init.zeros_(self.linear.weight)
-        with torch.no_grad():
-            self.linear.bias.copy_(torch.tensor([[0, start] for start in starts]).flatten())
+        nn.init.zeros_(self.linear.bias)
+        if not reach:
+            with torch.no_grad():
+                self.linear.bias.copy_(torch.tensor([[0, start] for start in starts]).flatten())
 
     def forward(self, x):
-        return torch.tanh(self.linear(x.mean(dim=(2, 3)))).unflatten(1, (4, 2))
+        moved = torch.tanh(self.linear(x.mean(dim=(2, 3)))).unflatten(1, (4, 2))
+        if not self.reach:
+            return moved
+        strips = torch.tensor([[0, -0.75], [0, -0.25], [0, 0.25], [0, 0.75]], dtype=x.dtype)
+        return strips + self.reach * moved
 
 
 def sample_region(x, centre, size, direct):
@@ -137,7 +144,8 @@ class Level(nn.Module):
         super().__init__()
         self.body = nn.Sequential(inception_a(i, c), inception_b(c, c))
         self.soft = SoftAttention(c, config.suppressing_attention)
-        self.hard = HardAttention(c, TILING_STARTS if config.tiling_regions else PUBLISHED_STARTS)
+        starts = TILING_STARTS if config.tiling_regions else PUBLISHED_STARTS
+        self.hard = HardAttention(c, starts, config.region_reach)
         self.local = LocalStream(inception_b(i, c), config.shared_region_statistics)
         self.size, self.direct = size, config.direct_sampling
 

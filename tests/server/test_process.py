@@ -120,6 +120,11 @@ def test_the_log_is_json_without_names_of_files(tmp_path, process):
         path = tmp_path / "very-private-name.png"
         path.write_bytes(encoded(np.zeros((64, 32, 3), np.uint8)))
         client.search([path])
+    # The answer is on its way before its line is.
+    deadline = time.monotonic() + 20
+    while "/v1/search/picture" not in (tmp_path / "log").read_text():
+        assert time.monotonic() < deadline, "the search was not logged"
+        time.sleep(0.05)
     lines = (tmp_path / "log").read_text().splitlines()
     assert "/; stop with Ctrl-C" in lines[0]
     records = [json.loads(line) for line in lines[1:]]

@@ -10,6 +10,7 @@ import torch
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.errors import CheckpointError, ConfigError, TrainingError
 from hatcnn.models.checkpoint import load_model
+from hatcnn.training.schedule import learning_rate
 from tests.training.runs import TINY, crowd, hatcnn, metrics, trainer
 
 
@@ -73,6 +74,29 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(uninterrupted, tmp_path, step
         second.network.parameters(), uninterrupted[1].network.parameters(), strict=True
     ):
         assert torch.equal(one, other)
+
+
+def test_a_schedule_can_get_another_length_and_the_folder_says_so(tmp_path, monkeypatch):
+    out = tmp_path / "shortened"
+    first = trainer(out)
+    steps = first.steps_per_epoch + 1
+    asked = first._agreed
+    monkeypatch.setattr(first, "_agreed", lambda stop: asked(stop) or first.at.step == steps)
+    assert not first.fit()
+    second = trainer(out, replace(TINY, epochs=2))
+    second.resume()
+    assert second.fit()
+    stored = json.loads((out / "recipe.json").read_text())
+    assert stored["recipe"]["epochs"] == 2
+    assert stored["earlier_schedules"] == [{"epochs": 3, "until_step": steps}]
+    rates = [line["lr"] for line in metrics(out) if "lr" in line]
+    assert len(rates) == 2
+    expected = learning_rate(
+        TINY.optimiser, 2 * first.steps_per_epoch - 1, 2 * first.steps_per_epoch
+    )
+    assert rates[1] == pytest.approx(expected)
+    with pytest.raises(ConfigError, match="a schedule of 1 epochs is over"):
+        trainer(out, replace(TINY, epochs=1)).resume()
 
 
 @pytest.fixture(scope="module")

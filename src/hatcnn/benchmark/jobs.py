@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,19 +28,28 @@ from hatcnn.benchmark.arrays import (
 )
 from hatcnn.benchmark.ceilings import synchronise
 from hatcnn.benchmark.plain import PlainBackend, plain_training_step, source_tree
+from hatcnn.benchmark.serving import (
+    batches,
+    exported_batches,
+    exported_files,
+    files,
+    jpeg_files,
+    random_pixels,
+)
 from hatcnn.benchmark.workers import Form, Work
 from hatcnn.devices import make_fabric
 from hatcnn.evaluation import distance_blocks, rank, reranked_blocks, top_k
-from hatcnn.inference.backends import Backend, Pixels, TorchBackend
-from hatcnn.inference.embedder import Embedder
+from hatcnn.export import export_model
+from hatcnn.inference.backends import Backend, BackendName
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import ModelConfig, build_model
+from hatcnn.models.checkpoint import save_model
 from hatcnn.training.augmentation import Augment
 from hatcnn.training.losses import losses
 from hatcnn.training.recipe import Recipe
 from hatcnn.training.recipes import recipe_named
 
 Job = Literal["train", "embed", "latency", "files", "evaluate", "rerank", "search"]
-Network = Literal["torch", "openvino", "openvino without attributes"]
 
 
 def forms(job: Job) -> list[Form]:
@@ -60,7 +72,7 @@ def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
     if fabric.device.type == "cuda":
         network = torch.compile(network, mode="reduce-overhead")  # type: ignore[assignment]
     wrapped, optimiser = fabric.setup(network, optimiser)
-    pixels = torch.from_numpy(_pixels(batch_size, recipe.model)).to(fabric.device)
+    pixels = torch.from_numpy(random_pixels(recipe.model, batch_size)).to(fabric.device)
     classes = (torch.arange(batch_size, device=fabric.device) // 4) % IDENTITIES
     labels = torch.randint(0, 2, (batch_size, 26), device=fabric.device)
     augment = Augment(recipe.augmentation, seed=0)
@@ -79,42 +91,19 @@ def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
     return step
 
 
-def embedding_batch(config: ModelConfig, batch_size: int, network: Network | None) -> Work:
-    """One batch of pixels to vectors and attribute logits; no network stands for the plain one."""
-    backend = _backend(config, network)
-    pixels = _pixels(batch_size, config)
-
-    def embed() -> int:
-        backend(pixels)
-        return batch_size
-
-    return embed
+def embedding_batch(config: ModelConfig, batch_size: int, *, plain: bool) -> Work:
+    """One batch of pixels to vectors and attribute logits, by torch."""
+    return batches(_backend(config, plain=plain), batch_size)
 
 
-def files_to_file(config: ModelConfig, count: int, network: Network | None) -> Work:
-    """JPEG files to a file of embeddings."""
-    kept = tempfile.TemporaryDirectory(prefix="hatcnn-bench-")
-    folder = Path(kept.name)
-    random = np.random.default_rng(0)
-    paths = []
-    for i in range(count):
-        # Smooth pictures: noise would make longer files than crops do.
-        coarse = random.integers(0, 255, (16, 8, 3), np.uint8)
-        paths.append(folder / f"{i:05d}.jpg")
-        Image.fromarray(coarse).resize((64, 128), Image.Resampling.BICUBIC).save(paths[-1])
-    # Naming the folder through `kept` keeps it as long as the work.
-    out = "embeddings.npz"
-    backend = _backend(config, network)
-    if network:
-        embedder = Embedder(backend)
+def files_to_file(config: ModelConfig, count: int, *, plain: bool) -> Work:
+    """JPEG files to a file of embeddings, by torch."""
+    backend = _backend(config, plain=plain)
+    if not plain:
+        return files(backend, count)
+    kept, paths = jpeg_files(count)
 
-        def ours() -> int:
-            embedder.embed(paths).save(Path(kept.name) / out)
-            return count
-
-        return ours
-
-    def plain() -> int:
+    def work() -> int:
         vectors = []
         for start in range(0, count, 16):
             pixels = []
@@ -123,10 +112,10 @@ def files_to_file(config: ModelConfig, count: int, network: Network | None) -> W
                     size = (config.width, config.height)
                     pixels.append(np.asarray(picture.convert("RGB").resize(size)))
             vectors.append(backend(np.stack(pixels))[0])
-        np.savez(Path(kept.name) / out, vectors=np.concatenate(vectors))
+        np.savez(Path(kept.name) / "embeddings.npz", vectors=np.concatenate(vectors))
         return count
 
-    return plain
+    return work
 
 
 def ranking(queries: int, gallery: int, *, plain: bool) -> Work:
@@ -172,22 +161,25 @@ def searching(queries: int, gallery: int, *, plain: bool) -> Work:
     return work
 
 
-def _backend(config: ModelConfig, network: Network | None) -> Backend:
+def _backend(config: ModelConfig, *, plain: bool) -> Backend:
     torch.manual_seed(0)
-    if network is None:
+    if plain:
         return PlainBackend(config)
-    built = build_model(config).eval()
-    if network != "torch":
-        from hatcnn.inference.openvino_backend import OpenVINOBackend
-
-        return OpenVINOBackend(built, config, attributes=network == "openvino")
-    built = built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    built = build_model(config).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TorchBackend(built, config, make_fabric(precision="bf16-mixed", devices=1))
 
 
-def _pixels(count: int, config: ModelConfig) -> Pixels:
-    random = np.random.default_rng(0)
-    return random.integers(0, 255, (count, config.height, config.width, 3), np.uint8)
+@functools.cache
+def _exported(recipe: str) -> Path:
+    """A folder with the recipe's network, fresh weights, exported to ONNX; gone at the end."""
+    kept = tempfile.TemporaryDirectory(prefix="hatcnn-bench-")
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
+    torch.manual_seed(0)
+    config = recipe_named(recipe).model
+    save_model(folder, config, build_model(config).state_dict(), card="")
+    export_model(folder, to="onnx")
+    return folder
 
 
 def _training_forms() -> list[Form]:
@@ -195,43 +187,71 @@ def _training_forms() -> list[Form]:
     halved = replace(paper, precision="bf16-mixed")
     plain, ours = partial(training_step, plain=True), partial(training_step, plain=False)
     return [
-        Form(name="plain, batch 16", prepare=plain, arguments=(paper, 16), plain=True),
-        Form(name="plain, batch 64", prepare=plain, arguments=(paper, 64), plain=True),
-        Form(name="hatcnn-paper, batch 64", prepare=ours, arguments=(paper, 64)),
-        Form(
-            name="hatcnn-paper, bf16, batch 64",
-            prepare=ours,
-            arguments=(halved, 64),
-            precision="bf16",
+        *(
+            Form(
+                name=f"plain, batch {size}",
+                prepare=plain,
+                arguments=(paper, size),
+                plain=True,
+                counted="plain",
+            )
+            for size in (16, 64)
         ),
-        Form(
-            name="hatcnn-plus, bf16, batch 64", prepare=ours, arguments=(plus, 64), precision="bf16"
+        *(
+            Form(
+                name=f"{name}, batch 64",
+                prepare=ours,
+                arguments=(recipe, 64),
+                precision="fp32" if recipe is paper else "bf16",
+                counted=recipe.name,
+            )
+            for name, recipe in (
+                ("hatcnn-paper", paper),
+                ("hatcnn-paper, bf16", halved),
+                ("hatcnn-plus, bf16", plus),
+            )
         ),
     ]
 
 
-def _network_forms(prepare: object, ours: int, *sizes: int) -> list[Form]:
-    assert callable(prepare)
-    paper = recipe_named("hatcnn-paper").model
-    plus = recipe_named("hatcnn-plus").model
+def _network_forms(by_torch: object, exported: object, ours: int, *sizes: int) -> list[Form]:
+    """Plain, then the published network and hatcnn-plus through each back end."""
+    assert callable(by_torch)
+    assert callable(exported)
+    paper, plus = "hatcnn-paper", "hatcnn-plus"
+    fast: list[tuple[str, str, BackendName]] = [("hatcnn-plus, ONNX Runtime", plus, "onnx")]
+    if importlib.util.find_spec("openvino"):
+        fast += [
+            ("HAT-CNN, OpenVINO", paper, "openvino"),
+            ("hatcnn-plus, OpenVINO", plus, "openvino"),
+        ]
     return [
         *(
-            Form(name=f"plain, {size}", prepare=prepare, arguments=(paper, size, None), plain=True)
+            Form(
+                name=f"plain, {size}",
+                prepare=partial(by_torch, plain=True),
+                arguments=(recipe_named(paper).model, size),
+                plain=True,
+                counted="plain",
+            )
             for size in sizes
+        ),
+        Form(
+            name=f"hatcnn-plus, torch, bf16, {ours}",
+            prepare=partial(by_torch, plain=False),
+            arguments=(recipe_named(plus).model, ours),
+            precision="bf16",
+            counted=plus,
         ),
         *(
             Form(
-                name=f"{name}, bf16, {ours}",
-                prepare=prepare,
-                arguments=(plus, ours, network),
-                precision="bf16",
-                counted="without" not in network,
+                name=f"{name}, {'fp32' if runtime == 'onnx' else 'bf16'}, {ours}",
+                prepare=exported,
+                arguments=(_exported(recipe), runtime, ours),
+                precision="fp32" if runtime == "onnx" else "bf16",
+                counted=recipe,
             )
-            for name, network in (
-                ("torch", "torch"),
-                ("OpenVINO", "openvino"),
-                ("OpenVINO, no attributes", "openvino without attributes"),
-            )
+            for name, recipe, runtime in fast
         ),
     ]
 
@@ -255,9 +275,9 @@ def _array_forms(prepare: object, plain: tuple[int, int], ours: tuple[int, int])
 
 _FORMS: dict[Job, Callable[[], list[Form]]] = {
     "train": _training_forms,
-    "embed": lambda: _network_forms(embedding_batch, 32, 16, 64),
-    "latency": lambda: _network_forms(embedding_batch, 1, 1),
-    "files": lambda: _network_forms(files_to_file, 256, 256),
+    "embed": lambda: _network_forms(embedding_batch, exported_batches, 32, 16, 64),
+    "latency": lambda: _network_forms(embedding_batch, exported_batches, 1, 1),
+    "files": lambda: _network_forms(files_to_file, exported_files, 256, 256),
     # A plain ranking of all queries takes a minute and more; it does some of them.
     "evaluate": lambda: _array_forms(ranking, (60, GALLERY), (QUERIES, GALLERY)),
     "rerank": lambda: _array_forms(reranking, *2 * ((QUERIES // 4, GALLERY // 4),)),

@@ -40,6 +40,8 @@ def oracle(name: str) -> ModuleType:
 class PlainBackend:
     """The plain network with fresh weights, in float32, fed as a first script would."""
 
+    fingerprint = ""
+
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.network = oracle("network").build_plain(config).eval()

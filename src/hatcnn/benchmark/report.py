@@ -104,18 +104,17 @@ def rows_of(
         unit: what its portions count.
         measured: its forms.
         ceilings: of the machine.
-        traffic: per unit, of the ``"plain"`` form and of ``"ours"``; may be empty.
+        traffic: per unit, of the networks that the forms name.
     """
     plain = [m.rate for m in measured if m.form.plain]
     rows = []
     for m in measured:
         gflops = ceiling = intensity = None
-        if traffic and m.form.counted:
-            form = traffic["plain" if m.form.plain else "ours"]
+        if form := traffic.get(m.form.counted):
             gflops = m.rate * form.flops / 1e9
             ceiling = gflops / ceilings.compute(m.form.precision)
             if m.form.plain or m.form.precision == "bf16":
-                # What was counted; the same in another precision moves other numbers of bytes.
+                # As they were counted; the same in another precision moves other numbers of bytes.
                 intensity = form.flops / form.bytes
         rows.append(
             Row(

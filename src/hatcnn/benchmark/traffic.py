@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from hatcnn.models.kernels import functions as kernels
 
 _VIEWS = {"view", "_unsafe_view", "expand", "transpose", "permute", "t", "slice", "select"}
 _VIEWS |= {"split", "unbind", "chunk", "squeeze", "unsqueeze", "as_strided", "alias", "detach"}
@@ -32,8 +34,12 @@ class Traffic:
 def count_traffic(work: Callable[[], object]) -> Traffic:
     """Run `work` once and count; backward passes inside it are counted too."""
     counter = _ByteCounter()
-    with FlopCounterMode(display=False) as flops, counter:
-        work()
+    kernels.observers.append(counter.add)
+    try:
+        with FlopCounterMode(display=False) as flops, counter:
+            work()
+    finally:
+        kernels.observers.remove(counter.add)
     return Traffic(int(flops.get_total_flops()), counter.bytes)
 
 
@@ -45,6 +51,9 @@ class _ByteCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func.overloadpacket.__name__ not in _VIEWS:
-            tensors = (t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor))
-            self.bytes += sum(t.numel() * t.element_size() for t in tensors)
+            self.add([t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor)])
         return result
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Count tensors that are read or written once."""
+        self.bytes += sum(t.numel() * t.element_size() for t in tensors)

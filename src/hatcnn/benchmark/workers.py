@@ -33,7 +33,7 @@ class Form:
         arguments: of `prepare`.
         plain: whether ours are compared with it.
         precision: arithmetic, for the ceiling it is held against.
-        counted: whether it computes all of what the job's arithmetic was counted on.
+        counted: name of the network whose arithmetic it does; empty where none was counted.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Form:
     arguments: tuple[Any, ...] = ()
     plain: bool = False
     precision: str = "fp32"
-    counted: bool = True
+    counted: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import tyro
 
@@ -17,14 +16,15 @@ from hatcnn.datasets import open_dataset, pack
 from hatcnn.datasets.inspection import inspect_dataset
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
-from hatcnn.evaluation import Evaluation, Features, distance_blocks, embedding, evaluate, top_k
-from hatcnn.files import atomic_path
-from hatcnn.inference.backends import TorchBackend, load_backend
+from hatcnn.evaluation import Evaluation, evaluate
+from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
 from hatcnn.training.recipes import recipe_named
 from hatcnn.training.training import train
-from hatcnn.visualize.ranked import RankedRow, ranked_sheet
+from hatcnn.visualize.figures import save
+from hatcnn.visualize.ranked import ranked_rows, ranked_sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,11 @@ def main(arguments: list[str]) -> None:
     if after.attributes:
         console.print(attribute_table(after.attributes))
     picture = options.out / "ranked.png"
-    _draw(picture, query, gallery, *(p.images for p in packed))
+    # Four queries, a page's worth, evenly spaced, with their eight nearest gallery pictures.
+    chosen = np.linspace(0, len(query) - 1, 4).astype(np.int64)
+    of_query, of_gallery = packed
+    rows = ranked_rows(query, gallery, of_query.images, of_gallery.images, chosen)
+    save(ranked_sheet(rows), picture)
     print(
         f"ranked results: {picture}\ntrained network: {run / 'model'}\n"
         f"curves: tensorboard --logdir {run}\n"
@@ -83,32 +87,3 @@ def _print_scores(before: Evaluation, after: Evaluation) -> None:
             values = (ranking.rank(1), ranking.rank(5), ranking.mAP, ranking.mINP)
             scores.add_row(network, name, *map(percent, values))
     console.print(scores)
-
-
-def _draw(
-    path: Path,
-    query: Features,
-    gallery: Features,
-    query_images: npt.NDArray[np.uint8],
-    gallery_images: npt.NDArray[np.uint8],
-) -> None:
-    """Six queries, evenly spaced, with their eight nearest gallery pictures."""
-    chosen = np.linspace(0, len(query) - 1, 6).astype(np.int64)
-    some = query.take(chosen)
-    blocks = distance_blocks(embedding(some, 1.0), embedding(gallery, 1.0))
-    nearest, distances = top_k(blocks, some, gallery, 8)
-    rows = [
-        RankedRow(
-            query=query_images[chosen[i]],
-            results=[gallery_images[g] for g in nearest[i]],
-            correct=[bool(gallery.pids[g] == some.pids[i]) for g in nearest[i]],
-            captions=[
-                f"{d**0.5:.2f}  cam {gallery.camids[g]}"
-                for g, d in zip(nearest[i], distances[i], strict=True)
-            ],
-            caption=f"query  cam {some.camids[i]}",
-        )
-        for i in range(len(chosen))
-    ]
-    with atomic_path(path) as temporary:
-        ranked_sheet(rows).save(temporary, "PNG")

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import tyro
 
-from hatcnn import images
 from hatcnn.cli.output import check_writable, write_report
 from hatcnn.errors import ConfigError
 from hatcnn.inference.backends import BackendName, Precision
 from hatcnn.inference.embedder import Embedder
+from hatcnn.inference.pictures import expand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,21 +20,25 @@ class EmbedOptions:
     """Embed pictures of people and write the vectors to a file."""
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures, or folders of them."""
-    model: Path
-    """Model folder, such as RUN/model."""
+    """Pictures, folders of them, or patterns in quotes."""
+    model: str
+    """Model folder, such as RUN/model, or the name of a model that comes with the package."""
     out: Path
-    """The .npz file to write: vectors, names and attributes."""
+    """The .npz file to write: vectors, names, attributes, the model's fingerprint."""
     backend: BackendName = "auto"
-    """What runs the network; auto is torch on a GPU, else OpenVINO where it is installed."""
+    """What runs the network; auto is torch on a GPU, else OpenVINO where it is installed, else
+    ONNX Runtime where the model was exported for it, else torch."""
     precision: Precision = "auto"
-    """Arithmetic of the network; auto is bfloat16 where the hardware has it."""
+    """Arithmetic of the network; auto is what an export was made for, else bfloat16 where the
+    hardware has it."""
     predict_attributes: bool = True
     """Predict attributes too; without them it is nearly twice as fast."""
+    quality: bool = False
+    """Flag pictures that are small, dark, uniform or of no person's shape."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
     json: Path | None = None
-    """Write counts and skipped pictures to this file; - for standard output."""
+    """Write counts, skipped and flagged pictures to this file; - for standard output."""
 
 
 def main(arguments: list[str]) -> None:
@@ -42,14 +46,17 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(EmbedOptions, prog="hatcnn embed", args=arguments)
     # Before hours of work, not after.
     check_writable(options.out)
-    paths = [found for path in options.images for found in _pictures(path)]
+    named = list(expand(options.images))
+    for name, picture in named:
+        if isinstance(picture, Path) and not picture.exists():
+            raise ConfigError(f"no picture at {name}")
     embedder = Embedder.load(
         options.model,
         backend=options.backend,
         precision=options.precision,
         attributes=options.predict_attributes,
     )
-    people = embedder.embed(paths, strict=options.strict)
+    people = embedder.embed(named, quality=options.quality, strict=options.strict)
     try:
         people.save(options.out)
     except OSError as error:
@@ -58,22 +65,16 @@ def main(arguments: list[str]) -> None:
         "out": str(options.out),
         "pictures": len(people),
         "dimensions": people.vectors.shape[1],
+        "fingerprint": people.fingerprint,
         "skipped": [{"name": n, "reason": r} for n, r in people.skipped],
     }
+    flagged = [(n, f) for n, f in zip(people.names, people.flags or (), strict=False) if f]
+    if people.flags is not None:
+        report["flagged"] = [{"name": n, "flags": list(f)} for n, f in flagged]
     if write_report(report, options.json):
         return
     for name, reason in people.skipped:
         print(f"skipped {name}: {reason}")
+    for name, flags in flagged:
+        print(f"flagged {name}: {', '.join(flags)}")
     print(f"{options.out}: {len(people)} vectors of {people.vectors.shape[1]} numbers")
-
-
-def _pictures(path: Path) -> list[Path]:
-    """A picture, or all pictures of a folder and the folders in it, by name."""
-    if not path.is_dir():
-        if not path.exists():
-            raise ConfigError(f"no picture at {path}")
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES)
-    if not found:
-        raise ConfigError(f"no pictures in {path} ({', '.join(images.SUFFIXES)})")
-    return found

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from hatcnn.cli.output import write_report
+from hatcnn.cli.output import check_writable, write_report
 from hatcnn.cli.tables import print_evaluation
-from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets import Dataset, open_dataset, pack
+from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import make_fabric
-from hatcnn.errors import DataError
-from hatcnn.evaluation import Distance, Features, evaluate, save_features
-from hatcnn.inference.backends import BackendName, Precision, load_backend
+from hatcnn.errors import ConfigError, DataError
+from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
+from hatcnn.evaluation.thresholds import Calibration
+from hatcnn.experiments.runs import Run, read_run
+from hatcnn.inference.backends import Backend, BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
+from hatcnn.models.folder import CALIBRATION, find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,8 @@ class EvaluateOptions:
     """Write everything to this file; - for standard output."""
     features: Path | None = None
     """Write all vectors and labels to this .npz file, from which the scores can be recomputed."""
+    report: Path | None = None
+    """Draw every picture into this folder, and report.html, one file with all of them."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
     backend: BackendName = "auto"
@@ -53,23 +61,22 @@ class EvaluateOptions:
 def main(arguments: list[str]) -> None:
     """Evaluate the network that the first argument names."""
     options = tyro.cli(EvaluateOptions, prog="hatcnn evaluate", args=arguments)
+    if options.report:
+        # Before hours of work, not after.
+        check_writable(options.report / "report.html")
+        _check_drawing()
+    run = _training_run(options.model) if options.report else None
     fabric = make_fabric(accelerator=options.accelerator)
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
     )
-    config = backend.config
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
-    skipped: list[tuple[str, str]] = []
-    features: list[Features] = []
-    for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
-        if not len(split):
-            raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
-        packed = pack(dataset.store, split, config.height, config.width, strict=options.strict)
-        skipped += packed.skipped
-        features.append(extract(backend, packed, fabric))
+    packs = packed_pictures(backend, dataset, strict=options.strict)
+    features = [extract(backend, packed, fabric) for packed in packs]
     if not fabric.is_global_zero:
         return
     query, gallery = features
+    skipped = [entry for packed in packs for entry in packed.skipped]
     if options.features:
         save_features(options.features, query, gallery)
     result = evaluate(
@@ -87,9 +94,79 @@ def main(arguments: list[str]) -> None:
         "precision": options.precision,
         **result.to_json(),
         "skipped": [{"name": n, "reason": r} for n, r in skipped],
+        "report": str(options.report / "report.html") if options.report else None,
     }
-    if write_report(report, options.json):
-        return
-    print_evaluation(result, title=f"{options.model} on {dataset.name}")
-    for name, reason in skipped:
-        print(f"skipped {name}: {reason}")
+    alone = write_report(report, options.json)
+    if not alone:
+        print_evaluation(result, title=f"{options.model} on {dataset.name}")
+        for name, reason in skipped:
+            print(f"skipped {name}: {reason}")
+    if options.report:
+        page = _draw(options.report, options.model, dataset.name, result, features, packs, run)
+        if not alone:
+            print(f"report: {page}")
+
+
+def packed_pictures(
+    backend: Backend, dataset: Dataset, *, strict: bool = False
+) -> tuple[PackedSplit, PackedSplit]:
+    """Query and gallery, at the network's input size.
+
+    Raises:
+        DataError: when the data set has none of either.
+    """
+    config = backend.config
+    for name, split in (("query", dataset.query), ("gallery", dataset.gallery)):
+        if not len(split):
+            raise DataError(f"{dataset.name} has no {name} pictures: there is nothing to rank")
+    query, gallery = (
+        pack(dataset.store, split, config.height, config.width, strict=strict)
+        for split in (dataset.query, dataset.gallery)
+    )
+    return query, gallery
+
+
+def _check_drawing() -> None:
+    for library in ("matplotlib", "sklearn"):
+        if importlib.util.find_spec(library) is None:
+            raise ConfigError(
+                f'--report needs {library}, which is not installed: pip install "hatcnn[pictures]"'
+            )
+
+
+def _training_run(model: Path) -> Run | None:
+    """The run that made a model, where the model still lies in its folder."""
+    folder = find_model(model).parent
+    return read_run(folder) if (folder / "recipe.json").exists() else None
+
+
+def _draw(
+    target: Path,
+    model: Path,
+    data: str,
+    result: Evaluation,
+    features: Sequence[Features],
+    packs: Sequence[PackedSplit],
+    run: Run | None,
+) -> Path:
+    # What draws comes with an extra.
+    from hatcnn.inference.explanation import Explainer
+    from hatcnn.visualize.report import Measured, write_pictures
+
+    query, gallery = features
+    fitted = find_model(model) / CALIBRATION
+    measured = Measured(
+        model=str(model),
+        data=data,
+        evaluation=result,
+        query=query,
+        gallery=gallery,
+        query_images=packs[0].images,
+        gallery_images=packs[1].images,
+        skipped=[row for packed in packs for row in packed.skipped],
+        probability=Calibration.load(fitted).probability if fitted.exists() else None,
+        explainer=Explainer.load(model),
+        epochs=run.epochs if run else (),
+        evaluations=run.evaluations if run else {},
+    )
+    return write_pictures(measured, target)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -14,7 +15,7 @@ from hatcnn.cli.tables import console, table
 from hatcnn.datasets import hold_out, open_dataset
 from hatcnn.errors import ExperimentError, TrainingError
 from hatcnn.experiments.plan import Plan, read_plan
-from hatcnn.experiments.results import results_json, results_markdown
+from hatcnn.experiments.results import outcomes, results_json, results_markdown
 from hatcnn.experiments.runs import read_run
 from hatcnn.files import write_json, write_text
 from hatcnn.training.training import Machine, train
@@ -31,7 +32,8 @@ class ExperimentsOptions:
     data: str | None = None
     """Data set; none only tabulates what is finished."""
     results: Path | None = None
-    """Write the results to this .json file and, as a table, to the .md file beside it."""
+    """Write the results to this .json file and, as a table, to the .md file beside it. What the
+    file says of runs whose folders are gone is kept."""
     max_minutes: float | None = None
     """Stop cleanly after so many minutes; the same command goes on."""
     machine: Annotated[Machine, tyro.conf.arg(name="")] = field(default_factory=Machine)
@@ -42,15 +44,29 @@ def main(arguments: list[str]) -> None:
     """Run the plan that the first argument names."""
     options = tyro.cli(ExperimentsOptions, prog="hatcnn experiments", args=arguments)
     plan = read_plan(options.plan)
+    earlier = None
     if options.results:
         check_writable(options.results)
+        earlier = _read_results(options.results)
     failed = _run(plan, options) if options.data else []
     _print_states(plan, options.out)
     if options.results:
-        write_json(options.results, results_json(plan, options.out))
-        write_text(options.results.with_suffix(".md"), results_markdown(plan, options.out))
+        found = [outcomes(experiment, options.out, earlier) for experiment in plan.experiments]
+        write_json(options.results, results_json(plan, found))
+        write_text(options.results.with_suffix(".md"), results_markdown(plan, found))
     if failed:
         raise ExperimentError("; ".join(failed))
+
+
+def _read_results(path: Path) -> dict[str, Any] | None:
+    """What the results file says so far; runs whose folders are gone live on in it."""
+    if not path.exists():
+        return None
+    try:
+        results: dict[str, Any] = json.loads(path.read_text())
+        return results
+    except ValueError as error:
+        raise ExperimentError(f"{path} is no results file ({error}): move it away") from None
 
 
 def _run(plan: Plan, options: ExperimentsOptions) -> list[str]:

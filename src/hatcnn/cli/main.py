@@ -16,12 +16,18 @@ COMMANDS = {
     "experiments": "run a plan of recipes and seeds, resume it, tabulate what came of it",
     "reproduce": "write the paper's table and figures from finished runs",
     "evaluate": "rank a gallery with a trained network and report how well",
+    "calibrate": "find out what scores mean: probabilities, and thresholds by error rate",
     "embed": "turn pictures into vectors and attributes",
+    "explain": "draw where the network looked, or what made two pictures alike",
     "gallery": "keep, search, describe and forget people",
+    "export": "make a network for ONNX Runtime or OpenVINO, checked against torch",
     "serve": "a gallery behind an address: HTTP API",
     "bench": "measure speed and memory against the plain form and the machine's ceilings",
     "convert": "turn an existing HA-CNN or HAT-CNN checkpoint into a model folder",
 }
+
+EXTRAS = {"export": "export", "serve": "serve"}
+"""The extra that a command needs where it is not train."""
 
 
 def main() -> None:
@@ -62,10 +68,9 @@ def run(arguments: list[str]) -> None:
         # extra that it does not use.
         module = importlib.import_module(f"hatcnn.cli.{command}")
     except ModuleNotFoundError as error:
-        extra = "serve" if command == "serve" else "train"
         raise ConfigError(
             f"'hatcnn {command}' needs {error.name}, which is not installed: "
-            f'pip install "hatcnn[{extra}]"'
+            f'pip install "hatcnn[{EXTRAS.get(command, "train")}]"'
         ) from None
     module.main(rest)
 

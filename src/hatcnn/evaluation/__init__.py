@@ -6,15 +6,18 @@ from hatcnn.evaluation.evaluate import Evaluation, Group, evaluate
 from hatcnn.evaluation.features import Features, embedding, load_features, save_features
 from hatcnn.evaluation.ranking import Ranking, rank, top_k
 from hatcnn.evaluation.reranking import reranked_blocks
+from hatcnn.evaluation.thresholds import Calibration, calibrate, score_histogram
 
 __all__ = [
     "AttributeScore",
     "AttributeScores",
+    "Calibration",
     "Distance",
     "Evaluation",
     "Features",
     "Group",
     "Ranking",
+    "calibrate",
     "distance_blocks",
     "embedding",
     "evaluate",
@@ -23,5 +26,6 @@ __all__ = [
     "reranked_blocks",
     "save_features",
     "score_attributes",
+    "score_histogram",
     "top_k",
 ]

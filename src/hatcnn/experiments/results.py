@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -71,17 +71,37 @@ def _percent(score: dict[str, Any] | None) -> float | None:
     return 100 * score["mean"] if score else None
 
 
-def outcomes(experiment: Experiment, root: Path) -> list[Outcome]:
-    """Those of the experiment's seeds that are finished."""
+def outcomes(
+    experiment: Experiment, root: Path, earlier: Mapping[str, Any] | None = None
+) -> list[Outcome]:
+    """Those of the experiment's seeds that are finished.
+
+    Args:
+        experiment: of a plan.
+        root: folder of the plan's runs.
+        earlier: what `results_json` said before. What it says of a seed counts where the run is
+            no longer there and the experiment is still the same.
+    """
+    kept = {}
+    for entry in (earlier or {}).get("experiments", ()):
+        if (entry["name"], entry["recipe"], entry["flags"]) == _identity(experiment):
+            kept = {o["seed"]: Outcome(**o) for o in entry["finished"]}
     found = []
-    for folder, _ in experiment.runs(root):
-        if (folder / "recipe.json").exists() and (run := read_run(folder)).finished:
-            found.append(outcome(run))
+    for folder, recipe in experiment.runs(root):
+        if (folder / "recipe.json").exists():
+            if (run := read_run(folder)).finished:
+                found.append(outcome(run))
+        elif kept.get(recipe.seed) and kept[recipe.seed].epochs == recipe.epochs:
+            found.append(kept[recipe.seed])
     return found
 
 
-def results_json(plan: Plan, root: Path) -> dict[str, Any]:
-    """Every finished run of a plan, seed by seed."""
+def _identity(experiment: Experiment) -> tuple[str, str, str]:
+    return experiment.name, experiment.recipe.name, experiment.flags
+
+
+def results_json(plan: Plan, found: Sequence[Sequence[Outcome]]) -> dict[str, Any]:
+    """Every finished run of a plan, seed by seed; `found` has one list an experiment."""
     return {
         "title": plan.title,
         "evaluated_on": evaluated_on(plan),
@@ -92,9 +112,9 @@ def results_json(plan: Plan, root: Path) -> dict[str, Any]:
                 "recipe": experiment.recipe.name,
                 "flags": experiment.flags,
                 "seeds": list(experiment.seeds),
-                "finished": [asdict(o) for o in outcomes(experiment, root)],
+                "finished": [asdict(o) for o in finished],
             }
-            for experiment in plan.experiments
+            for experiment, finished in zip(plan.experiments, found, strict=True)
         ],
     }
 
@@ -113,7 +133,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Outcome], float | None]], ...] = (
 )
 
 
-def results_markdown(plan: Plan, root: Path) -> str:
+def results_markdown(plan: Plan, found: Sequence[Sequence[Outcome]]) -> str:
     """A table of what is finished: means over the seeds, with their standard deviation."""
     head = ("experiment", "seeds", "epochs", *(name for name, _ in _COLUMNS), "minutes", "device")
     lines = [
@@ -126,17 +146,16 @@ def results_markdown(plan: Plan, root: Path) -> str:
         _row(head),
         _row(["---"] * len(head)),
     ]
-    for experiment in plan.experiments:
-        found = outcomes(experiment, root)
+    for experiment, finished in zip(plan.experiments, found, strict=True):
         label = f"**{experiment.name}** {experiment.words}".strip()
-        if not found:
+        if not finished:
             lines.append(_row((label, f"0 of {len(experiment.seeds)}", *[""] * (len(head) - 2))))
             continue
-        done = ", ".join(str(o.seed) for o in found)
-        values = [spread([column(o) for o in found]) for _, column in _COLUMNS]
-        minutes = f"{mean(o.minutes for o in found):.0f}"
-        devices = ", ".join(sorted({o.device for o in found}))
-        lines.append(_row((label, done, str(found[0].epochs), *values, minutes, devices)))
+        done = ", ".join(str(o.seed) for o in finished)
+        values = [spread([column(o) for o in finished]) for _, column in _COLUMNS]
+        minutes = f"{mean(o.minutes for o in finished):.0f}"
+        devices = ", ".join(sorted({o.device for o in finished}))
+        lines.append(_row((label, done, str(finished[0].epochs), *values, minutes, devices)))
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
-"""Pictures in, embeddings and attributes out."""
+"""Pictures in, embeddings and attributes out; nothing here needs torch until torch is chosen."""
 
-from hatcnn.inference.embedder import Embedder, Embeddings
+from hatcnn.inference.embedder import Embedder
+from hatcnn.inference.embeddings import Embeddings
 
 __all__ = ["Embedder", "Embeddings"]

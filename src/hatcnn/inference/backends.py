@@ -1,34 +1,31 @@
-"""What runs the network: torch, or a runtime made for inference. All answer alike."""
+"""What runs the network: ONNX Runtime, OpenVINO or torch. All answer alike."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
-from dataclasses import replace
+import sys
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
-from hatcnn.devices import Fabric, make_fabric
-from hatcnn.errors import ConfigError
-from hatcnn.models.blocks import folded
-from hatcnn.models.build import ModelConfig
-from hatcnn.models.checkpoint import load_model
-from hatcnn.models.embedding import identity_vector
-from hatcnn.models.hacnn import Output
-from hatcnn.models.hatcnn import HATCNN
-from hatcnn.models.preprocessing import normalise
+from hatcnn.errors import CheckpointError, ConfigError
+from hatcnn.inference.forms import find_form
+from hatcnn.models.config import ModelConfig
+from hatcnn.models.folder import WEIGHTS, find_model, fingerprint
+
+if TYPE_CHECKING:
+    from hatcnn.devices import Fabric
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 BATCH_SIZE = 32
 """Pictures in a full batch; more are no faster on a CPU."""
 
-BackendName = Literal["auto", "torch", "openvino"]
-Precision = Literal["auto", "fp32", "bf16"]
+BackendName = Literal["auto", "onnx", "openvino", "torch"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 
 
 class Backend(Protocol):
@@ -36,9 +33,12 @@ class Backend(Protocol):
 
     Attributes:
         config: of the network; its attributes are "none" where none are wanted of it.
+        fingerprint: of the model, see `hatcnn.models.folder.fingerprint`; empty for a network
+            that comes from no model folder.
     """
 
     config: ModelConfig
+    fingerprint: str
 
     def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
         """Embed one batch.
@@ -53,70 +53,6 @@ class Backend(Protocol):
         ...
 
 
-class InferenceGraph(nn.Module):
-    """Pixels to identity vectors and attribute logits: what a runtime is given to run.
-
-    Args:
-        network: from `build_model`; it is copied.
-        config: it was built from.
-        attributes: False leaves out the attribute network, two fifths of the arithmetic.
-    """
-
-    def __init__(self, network: nn.Module, config: ModelConfig, *, attributes: bool = True) -> None:
-        super().__init__()
-        if not attributes and isinstance(network, HATCNN):
-            network = network.identity
-        self.network = folded(network)
-        self.epsilon, self.attributes = config.norm_epsilon, attributes
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(n, H, W, 3) uint8 to (n, 2 d) and, where there are attributes, (n, 26)."""
-        output: Output = self.network(normalise(images))
-        vectors = identity_vector(output, self.epsilon)
-        logits = output.attribute_logits
-        return (vectors, logits.float()) if self.attributes and logits is not None else (vectors,)
-
-
-class TorchBackend:
-    """Runs a network by torch itself, on any of its devices.
-
-    Args:
-        network: from `build_model`; it is copied.
-        config: it was built from.
-        fabric: device and, unless `bfloat16` says more, precision.
-        bfloat16: multiply in bfloat16.
-        attributes: whether attributes are wanted.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        config: ModelConfig,
-        fabric: Fabric,
-        *,
-        bfloat16: bool = False,
-        attributes: bool = True,
-    ) -> None:
-        self.config = config if attributes else replace(config, attributes="none")
-        self.fabric, self.bfloat16 = fabric, bfloat16
-        graph = InferenceGraph(network, config, attributes=attributes)
-        self.graph = graph.to(fabric.device).eval()
-
-    @torch.inference_mode()
-    def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
-        """See `Backend`."""
-        # The copy takes the rows out of a memory-mapped file, which may be read-only.
-        pixels = torch.from_numpy(np.array(images)).to(self.fabric.device, non_blocking=True)
-        autocast = (
-            torch.autocast(self.fabric.device.type, torch.bfloat16)
-            if self.bfloat16
-            else self.fabric.autocast()
-        )
-        with autocast:
-            vectors, *logits = self.graph(pixels)
-        return vectors.cpu().numpy(), logits[0].cpu().numpy() if logits else None
-
-
 def load_backend(
     folder: str | Path,
     *,
@@ -127,41 +63,131 @@ def load_backend(
 ) -> Backend:
     """A model folder, ready to run.
 
+    ONNX Runtime runs what ``hatcnn export`` made; so does OpenVINO, which also takes the weights
+    themselves where torch is installed to read them.
+
     Args:
-        folder: such as ``RUN/model``.
+        folder: such as ``RUN/model``, or the name of a model that comes with the package.
         backend: ``"auto"`` is torch where there is a GPU, else OpenVINO where it is installed,
-            which is faster on CPUs.
-        precision: ``"auto"`` is bfloat16 where the hardware multiplies it, which moves an
-            embedding by less than 0.001 in cosine similarity, else float32.
-        attributes: whether attributes are wanted; without them a HAT-CNN is nearly twice as fast.
-        fabric: device; none chooses one.
+            which multiplies in bfloat16, else ONNX Runtime, else torch.
+        precision: ``"auto"`` is what the export was made for, else bfloat16 where the back end
+            and the hardware multiply it, which moves an embedding by less than 0.001 in cosine
+            similarity, else float32.
+        attributes: whether attributes are wanted; without them a HAT-CNN is nearly twice as fast
+            by torch, and by OpenVINO.
+        fabric: device for torch; none chooses one.
 
     Raises:
         CheckpointError: when the folder is missing or broken.
-        ConfigError: when the back end is not installed.
+        ConfigError: when the back end is not installed, or the folder holds nothing it can run.
     """
+    folder = find_model(folder)
+    if backend == "auto":
+        backend = _fastest(folder)
+    if backend == "torch":
+        return _load_torch(folder, precision, attributes, fabric)
+    if backend == "openvino":
+        return _load_openvino(folder, precision, attributes)
+    form = find_form(folder, "onnx")
+    if form is None:
+        raise ConfigError(
+            f"{folder} holds no ONNX form: run 'hatcnn export {folder} --to onnx', "
+            'which needs pip install "hatcnn[export]"'
+        )
+    from hatcnn.inference.onnx_backend import ONNXBackend
+
+    return ONNXBackend.from_form(form, precision, attributes=attributes)
+
+
+def _fastest(folder: Path) -> BackendName:
+    if _trainable(folder) and _sees_gpu():
+        return "torch"
+    if _installed("openvino") and (_trainable(folder) or _fitting_form(folder)):
+        return "openvino"
+    if _trainable(folder) and not _fitting_form(folder):
+        return "torch"
+    return "onnx"
+
+
+def _trainable(folder: Path) -> bool:
+    """Whether the weights are there, and torch to read them."""
+    return _installed("torch") and (folder / WEIGHTS).exists()
+
+
+def _fitting_form(folder: Path) -> bool:
+    """Whether there is an exported form that is up to date; training replaces weights."""
+    try:
+        return any(find_form(folder, runtime) for runtime in ("onnx", "openvino"))
+    except CheckpointError:
+        return False
+
+
+def _load_torch(
+    folder: Path, precision: Precision, attributes: bool, fabric: Fabric | None
+) -> Backend:
+    _require("torch", "train")
+    from hatcnn.devices import make_fabric
+    from hatcnn.inference.torch_backend import TorchBackend, multiplies_bfloat16
+    from hatcnn.models.checkpoint import load_model
+
+    if precision in ("fp16", "int8"):
+        raise ConfigError(f"torch runs fp32 or bf16, not {precision}: see 'hatcnn export'")
     network, config = load_model(folder)
     fabric = fabric or make_fabric(devices=1)
-    on_gpu = fabric.device.type != "cpu"
-    installed = importlib.util.find_spec("openvino") is not None
-    if backend == "auto":
-        backend = "openvino" if installed and not on_gpu else "torch"
-    if backend == "openvino":
-        if not installed:
-            raise ConfigError('OpenVINO is not installed: pip install "hatcnn[openvino]"')
-        from hatcnn.inference.openvino_backend import OpenVINOBackend
-
-        return OpenVINOBackend(network, config, precision, attributes=attributes)
     if precision == "auto":
-        precision = "bf16" if _multiplies_bfloat16(fabric.device) else "fp32"
+        precision = "bf16" if multiplies_bfloat16(fabric.device) else "fp32"
     return TorchBackend(
-        network, config, fabric, bfloat16=precision == "bf16", attributes=attributes
+        network,
+        config,
+        fabric,
+        bfloat16=precision == "bf16",
+        attributes=attributes,
+        fingerprint=fingerprint(folder, config),
     )
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported()
-    return False
+def _load_openvino(folder: Path, precision: Precision, attributes: bool) -> Backend:
+    _require("openvino", "openvino")
+    from hatcnn.inference.openvino_backend import OpenVINOBackend
+
+    try:
+        form = find_form(folder, "openvino") or find_form(folder, "onnx")
+        if form:
+            return OpenVINOBackend.from_form(form, precision, attributes=attributes)
+    except CheckpointError:
+        # Out of date, or in a cache of links, which OpenVINO does not follow to the weights.
+        if not _trainable(folder):
+            raise
+    _require("torch", "train")
+    from hatcnn.models.checkpoint import load_model
+
+    network, config = load_model(folder)
+    return OpenVINOBackend.from_network(
+        network,
+        config,
+        precision,
+        attributes=attributes,
+        fingerprint=fingerprint(folder, config),
+    )
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _require(package: str, extra: str) -> None:
+    if not _installed(package):
+        title = {"openvino": "OpenVINO"}.get(package, package)
+        raise ConfigError(f'{title} is not installed: pip install "hatcnn[{extra}]"')
+
+
+def _sees_gpu() -> bool:
+    """Whether torch has a GPU; it is imported only where there may be one."""
+    if sys.platform != "darwin":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return False
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()

@@ -6,18 +6,15 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from hatcnn import images
 from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.errors import ImageError
-from hatcnn.files import atomic_path
 from hatcnn.inference.backends import (
     BATCH_SIZE,
     Backend,
@@ -26,37 +23,16 @@ from hatcnn.inference.backends import (
     Precision,
     load_backend,
 )
-from hatcnn.models.embedding import attribute_probabilities
+from hatcnn.inference.embeddings import Embeddings
+from hatcnn.inference.pictures import Picture, Pictures, expand, read
+from hatcnn.inference.probabilities import attribute_probabilities
+from hatcnn.inference.quality import QualityLimits, quality_flags
 from hatcnn.progress import progress
 
 
-@dataclass(frozen=True, eq=False)
-class Embeddings:
-    """What an `Embedder` says of pictures, in their order.
-
-    Attributes:
-        vectors: (n, d) float32 of length 1: the inner product of two is their similarity.
-        attributes: (n, 26) float32 probabilities in `hatcnn.attributes`' order; none where there
-            are none to say.
-        names: of the pictures, n of them.
-        skipped: (name, reason) of the pictures that could not be read.
-    """
-
-    vectors: npt.NDArray[np.float32]
-    attributes: npt.NDArray[np.float32] | None
-    names: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` file: ``vectors``, ``names`` and, where there are, ``attributes``."""
-        arrays = {"vectors": self.vectors, "names": np.array(self.names, dtype=np.str_)}
-        if self.attributes is not None:
-            arrays["attributes"] = self.attributes
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+class _Decoded(NamedTuple):
+    pixels: Pixels
+    flags: tuple[str, ...]
 
 
 class Embedder:
@@ -64,10 +40,11 @@ class Embedder:
 
     Args:
         backend: what runs it.
-        workers: threads that decode pictures while the network runs.
+        workers: threads that decode pictures while the network runs; 0 for as many as cores, up
+            to 8.
     """
 
-    def __init__(self, backend: Backend, *, workers: int | None = None) -> None:
+    def __init__(self, backend: Backend, *, workers: int = 0) -> None:
         self.backend = backend
         self.workers = workers or min(8, os.cpu_count() or 1)
 
@@ -79,81 +56,115 @@ class Embedder:
         backend: BackendName = "auto",
         precision: Precision = "auto",
         attributes: bool = True,
+        workers: int = 0,
     ) -> Embedder:
-        """Read a model folder, such as ``RUN/model``; see `load_backend`.
+        """Read a model folder, such as ``RUN/model``, or a model that comes with the package.
+
+        See `load_backend` for the arguments.
 
         Raises:
             CheckpointError: when it is missing or broken.
-            ConfigError: when the back end is not installed.
+            ConfigError: when the back end is not installed, or has nothing in the folder to run.
         """
-        return cls(
-            load_backend(folder, backend=backend, precision=precision, attributes=attributes)
-        )
+        backend_ = load_backend(folder, backend=backend, precision=precision, attributes=attributes)
+        return cls(backend_, workers=workers)
 
-    def embed(self, paths: Iterable[str | Path], *, strict: bool = False) -> Embeddings:
-        """Embed picture files.
+    def embed(
+        self,
+        pictures: Pictures,
+        *,
+        quality: bool | QualityLimits = False,
+        strict: bool = False,
+    ) -> Embeddings:
+        """Embed pictures; their order is kept.
 
         Args:
-            paths: in any number; they are read as they are needed.
+            pictures: one or any number of files, folders, patterns, bytes, Pillow pictures and
+                arrays (H, W, 3) uint8, mixed at will; see `hatcnn.inference.pictures`. An
+                iterator is read as its pictures are needed.
+            quality: flag pictures that say little of a person; True for the usual limits.
             strict: raise at the first unreadable picture instead of skipping it.
 
         Raises:
             ImageError: for an unreadable picture, when `strict`.
+            ConfigError: for a folder or a pattern without pictures.
         """
         config = self.backend.config
+        limits = QualityLimits() if quality is True else quality or None
         vectors = [np.empty((0, 2 * config.feature_dim), np.float32)]
         logits = [np.empty((0, NUM_ATTRIBUTES), np.float32)]
         names: list[str] = []
+        flags: list[tuple[str, ...]] = []
         skipped: list[tuple[str, str]] = []
-        total = len(paths) if isinstance(paths, (list, tuple)) else None
+        named: Iterable[tuple[str, Picture]] = expand(pictures)
+        total = None
+        if isinstance(pictures, (str, Path, list, tuple)):
+            # Nothing is decoded by this; other iterables may make their pictures as they go.
+            named = list(named)
+            total = len(named)
         with progress("embedding", total, "pictures") as advance:
-            for batch, batch_names in self._batches(paths, skipped, strict):
-                of_people, of_attributes = self.backend(batch)
+            for batch_names, batch in self._batches(named, limits, skipped, strict):
+                of_people, of_attributes = self.backend(np.stack([b.pixels for b in batch]))
                 vectors.append(of_people)
                 if of_attributes is not None:
                     logits.append(of_attributes)
                 names += batch_names
+                flags += [b.flags for b in batch]
                 advance(len(batch))
-        # Both halves have length 1.
-        unit = np.concatenate(vectors) / np.float32(np.sqrt(2))
-        probabilities = None
-        if config.attributes != "none":
-            together = torch.from_numpy(np.concatenate(logits))
-            probabilities = attribute_probabilities(together, config.colours).numpy()
-        return Embeddings(unit, probabilities, tuple(names), tuple(skipped))
+        has_attributes = config.attributes != "none"
+        return Embeddings(
+            # Both halves have length 1.
+            vectors=np.concatenate(vectors) / np.float32(np.sqrt(2)),
+            attributes=(
+                attribute_probabilities(np.concatenate(logits), config.colours)
+                if has_attributes
+                else None
+            ),
+            names=tuple(names),
+            flags=tuple(flags) if limits else None,
+            skipped=tuple(skipped),
+            fingerprint=self.backend.fingerprint,
+        )
 
     def _batches(
-        self, paths: Iterable[str | Path], skipped: list[tuple[str, str]], strict: bool
-    ) -> Iterator[tuple[Pixels, list[str]]]:
+        self,
+        named: Iterable[tuple[str, Picture]],
+        limits: QualityLimits | None,
+        skipped: list[tuple[str, str]],
+        strict: bool,
+    ) -> Iterator[tuple[list[str], list[_Decoded]]]:
         """Full batches of readable pictures, in order; the unreadable are added to `skipped`."""
-        pixels: list[Pixels] = []
+        batch: list[_Decoded] = []
         names: list[str] = []
-        remaining = iter(paths)
+        remaining = iter(named)
         pool = ThreadPoolExecutor(self.workers)
         try:
             # Enough in hand that the network never waits, and no more: there may be millions.
-            waiting: deque[tuple[str, Future[Pixels]]] = deque()
+            waiting: deque[tuple[str, Future[_Decoded]]] = deque()
             while True:
-                for path in islice(remaining, 3 * BATCH_SIZE - len(waiting)):
-                    waiting.append((str(path), pool.submit(self._load, path)))
+                for name, picture in islice(remaining, 3 * BATCH_SIZE - len(waiting)):
+                    waiting.append((name, pool.submit(self._decode, name, picture, limits)))
                 if not waiting:
                     break
                 name, future = waiting.popleft()
                 try:
-                    pixels.append(future.result())
+                    batch.append(future.result())
                     names.append(name)
                 except ImageError as error:
                     if strict:
                         raise
                     skipped.append((name, str(error)))
-                if len(pixels) == BATCH_SIZE:
-                    yield np.stack(pixels), names
-                    pixels, names = [], []
-            if pixels:
-                yield np.stack(pixels), names
+                if len(batch) == BATCH_SIZE:
+                    yield names, batch
+                    batch, names = [], []
+            if batch:
+                yield names, batch
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, path: str | Path) -> Pixels:
+    def _decode(self, name: str, picture: Picture, limits: QualityLimits | None) -> _Decoded:
         config = self.backend.config
-        return images.resize(images.load(path), config.height, config.width)
+        pixels = read(name, picture)
+        resized = images.resize(pixels, config.height, config.width)
+        height, width = pixels.shape[:2]
+        return _Decoded(resized, quality_flags(height, width, resized, limits) if limits else ())

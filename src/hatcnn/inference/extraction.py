@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 
 from hatcnn.attributes import NUM_ATTRIBUTES
 from hatcnn.datasets.pack import PackedSplit
-from hatcnn.devices import Fabric
 from hatcnn.evaluation.features import Features
 from hatcnn.inference.backends import BATCH_SIZE, Backend
-from hatcnn.models.embedding import attribute_probabilities
+from hatcnn.inference.probabilities import attribute_probabilities
 from hatcnn.progress import progress
+
+if TYPE_CHECKING:
+    from hatcnn.devices import Fabric
 
 
 def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None) -> Features:
@@ -41,6 +44,8 @@ def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None)
                 logits[rows] = of_attributes
             advance(len(packed.images[rows]) * processes)
     if fabric and processes > 1:
+        import torch
+
         # Rows of other processes are zero, so the sum is exact.
         vectors, logits = (
             fabric.all_reduce(fabric.to_device(torch.from_numpy(a)), reduce_op="sum").cpu().numpy()  # type: ignore[union-attr]
@@ -55,9 +60,7 @@ def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None)
         names=np.array(split.names, dtype=np.str_),
         attribute_logits=logits if has_attributes else None,
         attribute_probabilities=(
-            attribute_probabilities(torch.from_numpy(logits), config.colours).numpy()
-            if has_attributes
-            else None
+            attribute_probabilities(logits, config.colours) if has_attributes else None
         ),
         attribute_labels=split.attributes if split.labelled.any() else None,
     )

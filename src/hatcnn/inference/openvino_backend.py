@@ -4,55 +4,104 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
-import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-from hatcnn.inference.backends import BATCH_SIZE, Floats, InferenceGraph, Pixels, Precision
-from hatcnn.models.build import ModelConfig
-from hatcnn.models.hacnn import HACNN
-from hatcnn.models.hatcnn import HATCNN
+from hatcnn.errors import CheckpointError, ConfigError
+from hatcnn.inference.backends import BATCH_SIZE, Floats, Pixels, Precision
+from hatcnn.inference.forms import Form
+from hatcnn.models.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class OpenVINOBackend:
     """Runs a network by OpenVINO on the CPU.
 
     Args:
-        network: from `build_model`.
-        config: it was built from.
+        model: pixels to vectors and, unless the config says none, attribute logits.
+        config: of the network.
         precision: ``"auto"`` is bfloat16 where the CPU has instructions for it.
         threads: at most so many; 0 takes all cores.
-        attributes: whether attributes are wanted.
+        fingerprint: of the model folder it comes from.
     """
 
     def __init__(
         self,
-        network: HACNN | HATCNN,
+        model: openvino.Model,
         config: ModelConfig,
         precision: Precision = "auto",
         *,
         threads: int = 0,
-        attributes: bool = True,
+        fingerprint: str = "",
     ) -> None:
-        self.config = config if attributes else replace(config, attributes="none")
-        self._core = core = openvino.Core()
+        self.config, self.fingerprint = config, fingerprint
+        self._core, self._model = openvino.Core(), model
         if precision == "auto":
-            capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            capable = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if capable else "fp32"
-        self._model = _convert(
-            InferenceGraph(network, config, attributes=attributes).eval(), config
-        )
         self._settings = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = str(threads)
         self._compiled: dict[int, Any] = {}
+
+    @classmethod
+    def from_network(
+        cls,
+        network: nn.Module,
+        config: ModelConfig,
+        precision: Precision = "auto",
+        *,
+        attributes: bool = True,
+        threads: int = 0,
+        fingerprint: str = "",
+    ) -> OpenVINOBackend:
+        """Convert a network from `build_model`, without its attributes where none are wanted."""
+        if precision in ("fp16", "int8"):
+            raise ConfigError(
+                f"OpenVINO runs {precision} from an exported form: run 'hatcnn export' with "
+                f"--to openvino --precision {precision}"
+            )
+        model = convert(network, config, attributes=attributes)
+        config = config if attributes else replace(config, attributes="none")
+        return cls(model, config, precision, threads=threads, fingerprint=fingerprint)
+
+    @classmethod
+    def from_form(
+        cls, form: Form, precision: Precision = "auto", *, attributes: bool = True, threads: int = 0
+    ) -> OpenVINOBackend:
+        """Load a form that was exported for OpenVINO, or for ONNX.
+
+        Raises:
+            ConfigError: when the form's weights have another precision.
+            CheckpointError: when OpenVINO cannot read it.
+        """
+        try:
+            model = openvino.Core().read_model(form.graph)
+        except RuntimeError as error:
+            raise CheckpointError(f"OpenVINO cannot read {form.graph}: {error}") from None
+        chosen_at_load = form.runtime == "onnx" and precision in ("fp32", "bf16")
+        if precision not in ("auto", form.precision) and not chosen_at_load:
+            raise ConfigError(
+                f"{form.graph} was exported in {form.precision}, not {precision}: run "
+                f"'hatcnn export' with --precision {precision}"
+            )
+        if form.precision == "int8":
+            # What is not of integers may as well be bfloat16.
+            precision = "auto"
+        elif form.runtime == "openvino":
+            precision = form.precision
+        config = form.config if attributes else replace(form.config, attributes="none")
+        if config.attributes == "none":
+            for result in model.get_results()[1:]:
+                model.remove_result(result)
+        return cls(model, config, precision, threads=threads, fingerprint=form.fingerprint)
 
     def __call__(self, images: Pixels) -> tuple[Floats, Floats | None]:
         """See `Backend`."""
@@ -75,11 +124,18 @@ class OpenVINOBackend:
         return self._compiled[size]
 
 
-def _convert(graph: InferenceGraph, config: ModelConfig) -> openvino.Model:
-    """The graph in OpenVINO's form.
+def convert(network: nn.Module, config: ModelConfig, *, attributes: bool = True) -> openvino.Model:
+    """A network from `build_model` in OpenVINO's form: pixels to vectors and attribute logits.
 
     `openvino.convert_model` would do the same, and report its use to a statistics service.
     """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    from hatcnn.inference.graph import InferenceGraph
+
+    graph = InferenceGraph(network, config, attributes=attributes).eval()
     example = torch.zeros(2, config.height, config.width, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         # Of the tracer's age, and of constants that are meant to be constants.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hatcnn.models.blocks import ConvBlock
+from hatcnn.models.kernels import functions as kernels
 from hatcnn.models.normalisation import fold, track
 
 NUM_REGIONS = 4
@@ -57,6 +59,34 @@ class ChannelAttention(nn.Module):
         return weights.flatten(1)
 
 
+class SoftWeights(NamedTuple):
+    """The weights of a feature map, in factors: ``sigmoid(spatial * channel + shift)``.
+
+    Attributes:
+        spatial: (N, 1, h, w).
+        channel: (N, c).
+        shift: (c,).
+        relu: whether the sigmoid's input is cut off below zero.
+    """
+
+    spatial: Tensor
+    channel: Tensor
+    shift: Tensor
+    relu: bool
+
+    def map(self) -> Tensor:
+        """(N, c, h, w), in (0, 1)."""
+        channel, shift = (t.to(self.spatial.dtype) for t in (self.channel, self.shift))
+        blended = self.spatial * channel[:, :, None, None] + shift[:, None, None]
+        return torch.sigmoid(torch.relu(blended) if self.relu else blended)
+
+    def times(self, x: Tensor) -> Tensor:
+        """x (N, c, h, w), weighted."""
+        if x.requires_grad and kernels.usable(x):
+            return kernels.attend(x, *self[:3], relu=self.relu)
+        return x * self.map().to(x.dtype)
+
+
 class SoftAttention(nn.Module):
     """Spatial times channel attention, blended by a 1x1 block, through a sigmoid.
 
@@ -76,8 +106,8 @@ class SoftAttention(nn.Module):
         self.channel = ChannelAttention(channels)
         self.blend = ConvBlock(channels, channels, 1, relu=not suppressing)
 
-    def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
-        """(N, c, h, w) and its global average (N, c) to weights (N, c, h, w)."""
+    def forward(self, x: Tensor, pooled: Tensor) -> SoftWeights:
+        """(N, c, h, w) and its global average (N, c) to the weights of x."""
         spatial = self.spatial(x)
         if self.blend.normalises:
             channel = F.linear(self.channel(pooled), self.blend.conv.weight.flatten(1))
@@ -85,8 +115,7 @@ class SoftAttention(nn.Module):
         else:
             weight, shift = fold(self.blend.conv, self.blend.norm)
             channel = F.linear(self.channel(pooled), weight.flatten(1))
-        blended = spatial * channel.to(x.dtype)[:, :, None, None] + shift.to(x.dtype)[:, None, None]
-        return torch.sigmoid(torch.relu(blended) if self.blend.relu else blended)
+        return SoftWeights(spatial, channel, shift, self.blend.relu)
 
     def _normalise(self, spatial: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
         """Batch norm of the product, as a factor of `channel` (N, c) and a shift (c,)."""
@@ -115,20 +144,31 @@ class HardAttention(nn.Module):
     Args:
         channels: channels of the level.
         starts: bias of the four ty, before the tanh.
+        reach: 0, as published, lets a region go anywhere. Trained fast, regions then run into the
+            corners of the picture and stay there, where the tanh is flat and three quarters of a
+            region are outside. A positive number keeps each centre so near, each way, to one of
+            four strips that tile the picture; `starts` are not used then.
     """
 
-    def __init__(self, channels: int, *, starts: Sequence[float] = PUBLISHED_STARTS) -> None:
+    anchors: Tensor
+
+    def __init__(
+        self, channels: int, *, starts: Sequence[float] = PUBLISHED_STARTS, reach: float = 0.0
+    ) -> None:
         super().__init__()
+        self.reach = reach
         self.linear = nn.Linear(channels, 2 * NUM_REGIONS)
         nn.init.zeros_(self.linear.weight)
-        bias = torch.tensor([[0.0, start] for start in starts])
+        bias = torch.tensor([[0.0, start] for start in starts]).flatten()
         with torch.no_grad():
-            self.linear.bias.copy_(bias.flatten())
+            self.linear.bias.copy_(torch.zeros_like(bias) if reach else bias)
+        anchors = torch.tensor([[0.0, y] for y in PUBLISHED_STARTS])
+        self.register_buffer("anchors", anchors, persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Global average (N, c) to (N, 4, 2): the (tx, ty) of each region, in (-1, 1)."""
-        translation = torch.tanh(self.linear(pooled))
-        return translation.unflatten(1, (NUM_REGIONS, 2))
+        translation = torch.tanh(self.linear(pooled)).unflatten(1, (NUM_REGIONS, 2))
+        return self.anchors + self.reach * translation if self.reach else translation
 
 
 def sample_regions(

@@ -5,28 +5,30 @@ The layout is that of the Hugging Face hub. Loading never unpickles.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hatcnn.errors import CheckpointError, ConfigError, nearest_names
+from hatcnn.errors import CheckpointError
 from hatcnn.files import atomic_path, write_json, write_text
-from hatcnn.models.build import ModelConfig, build_model
+from hatcnn.models.build import build_model
+from hatcnn.models.config import ModelConfig
+from hatcnn.models.folder import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    config_to_json,
+    find_model,
+    of_identities,
+    read_config,
+)
 from hatcnn.models.hacnn import HACNN
 from hatcnn.models.hatcnn import HATCNN
-
-SHIPPED = Path(__file__).parents[1] / "weights"
-"""Model folders that come with the package."""
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
-CLASSIFIERS = "_head.classifier."
 
 
 def save_model(
@@ -52,14 +54,14 @@ def save_model(
     folder = Path(folder)
     if not classifiers:
         config = replace(config, num_identities=0)
-        state = {k: v for k, v in state.items() if CLASSIFIERS not in k}
+        state = {k: v for k, v in state.items() if not of_identities(k)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if "num_batches" not in k}
     if half:
         tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
-    write_text(folder / "README.md", card)
-    write_json(folder / CONFIG, {"model_type": "hatcnn", **asdict(config)})
+    write_text(folder / CARD, card)
+    write_json(folder / CONFIG, config_to_json(config))
 
 
 def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
@@ -73,7 +75,7 @@ def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
             shape than its config says.
     """
     folder = find_model(folder)
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder)
     model = build_model(config)
     try:
         state = load_file(folder / WEIGHTS)
@@ -96,25 +98,9 @@ def load_weights_into(network: torch.nn.Module, folder: str | Path) -> None:
     own = network.state_dict()
     load_state(
         network,
-        {**{k: v for k, v in own.items() if CLASSIFIERS in k}, **state},
+        {**{k: v for k, v in own.items() if of_identities(k)}, **state},
         source=str(folder),
     )
-
-
-def find_model(name: str | Path) -> Path:
-    """A model folder by its path or, where the package brings it, by its name.
-
-    Raises:
-        CheckpointError: when there is neither.
-    """
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    shipped = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()) if SHIPPED.is_dir() else []
-    if str(name) in shipped:
-        return SHIPPED / name
-    known = f", or one of: {', '.join(shipped)}" if shipped else ""
-    raise CheckpointError(f"no model folder at {folder}: pass a folder with {CONFIG}{known}")
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
@@ -138,24 +124,3 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: s
             f"the weights of {source} do not fit the network: {'; '.join(problems[:3])}{more}"
         )
     model.load_state_dict(given, strict=False)
-
-
-def _read_config(path: Path) -> ModelConfig:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} is no model folder: it has no {CONFIG}") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON: {error}") from None
-    if not isinstance(values, dict) or values.pop("model_type", "hatcnn") != "hatcnn":
-        raise CheckpointError(f"{path} describes another kind of model than hatcnn")
-    known = [f.name for f in fields(ModelConfig)]
-    for name in values:
-        if name not in known:
-            raise CheckpointError(f"{path}: unknown field {name!r}{nearest_names(name, known)}")
-    if isinstance(values.get("channels"), list):
-        values["channels"] = tuple(values["channels"])
-    try:
-        return ModelConfig(**values)
-    except (ConfigError, TypeError) as error:
-        raise CheckpointError(f"{path}: {error}") from None

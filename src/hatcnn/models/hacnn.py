@@ -11,7 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hatcnn.models.attention import NUM_REGIONS, HardAttention, SoftAttention, sample_regions
+from hatcnn.models.attention import (
+    NUM_REGIONS,
+    HardAttention,
+    SoftAttention,
+    SoftWeights,
+    sample_regions,
+)
 from hatcnn.models.blocks import FeatureHead
 
 
@@ -106,17 +112,17 @@ class Level(nn.Module):
         self.region_size = region_size
         self.direct_sampling = direct_sampling
 
-    def forward(self, x: Tensor, local: Tensor | None) -> tuple[Tensor, Tensor, Attention]:
-        """Attended global map (N, c, h', w'), local maps (N, 4, c, h'', w''), attention."""
+    def forward(
+        self, x: Tensor, local: Tensor | None
+    ) -> tuple[Tensor, Tensor, tuple[SoftWeights, Tensor]]:
+        """Attended global map (N, c, h', w'), local maps (N, 4, c, h'', w''), both attentions."""
         features = self.body(x)
         pooled = features.mean(dim=(2, 3))
-        attention = Attention(self.soft(features, pooled), self.hard(pooled))
-        regions = sample_regions(
-            x, attention.centres, self.region_size, direct=self.direct_sampling
-        )
+        soft, centres = self.soft(features, pooled), self.hard(pooled)
+        regions = sample_regions(x, centres, self.region_size, direct=self.direct_sampling)
         if local is not None:
             regions = regions + local
-        return features * attention.soft, self.local(regions), attention
+        return soft.times(features), self.local(regions), (soft, centres)
 
 
 class HACNN(nn.Module):
@@ -154,7 +160,7 @@ class HACNN(nn.Module):
         """Normalised images (N, 3, H, W) to an `Output`."""
         x = self.stem(images)
         local: Tensor | None = None
-        seen: list[Attention] = []
+        seen: list[tuple[SoftWeights, Tensor]] = []
         for level in self.levels:
             x, local, attention = level(x, local)
             seen.append(attention)
@@ -175,5 +181,5 @@ class HACNN(nn.Module):
             local_metric=local_metric,
             global_logits=self.global_head.classify(global_feature) if self.training else None,
             local_logits=self.local_head.classify(local_feature) if self.training else None,
-            attention=tuple(seen) if with_attention else (),
+            attention=tuple(Attention(s.map(), c) for s, c in seen) if with_attention else (),
         )

@@ -136,12 +136,16 @@ def _track(
     """
     sizes = [norm.num_features for norm in norms]
     variance = (inverse.pow(-2) - norms[0].eps) * (count / max(1, count - 1))
-    running = [n.running_mean for n in norms], [n.running_var for n in norms]
+    shift = torch.cat(list(hidden))
+    momentum = norms[0].momentum
+    assert momentum is not None
+    running = [
+        [b for b in (getattr(norm, name) for norm in norms) if b is not None]
+        for name in ("running_mean", "running_var")
+    ]
     for of_mean, of_variance in zip(mean, variance, strict=True):
-        means = torch._foreach_add(of_mean.to(hidden[0].dtype).split(sizes), hidden)
-        for kept, new in zip(running, (means, of_variance.split(sizes)), strict=True):
-            cast = [n.to(k) for k, n in zip(kept, new, strict=True)]
-            torch._foreach_lerp_(kept, cast, norms[0].momentum)
+        for kept, new in zip(running, (of_mean + shift, of_variance), strict=True):
+            torch._foreach_lerp_(kept, list(new.to(kept[0].dtype).split(sizes)), momentum)
 
 
 def pool_maxima(x: Tensor) -> Tensor:

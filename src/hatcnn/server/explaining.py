@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hatcnn import images
+from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.images import Pixels
+from hatcnn.models.folder import CALIBRATION, find_model
 from hatcnn.server.refusals import Refusal
 
 ImageKind = Literal["png", "svg"]
@@ -24,7 +26,7 @@ class Reasons:
 
     def __init__(self, model: str | Path | None) -> None:
         self.name = None if model is None else Path(model).name
-        self.folder = None if model is None else _folder(model)
+        self.folder = None if model is None else find_model(model)
         self._calibration = self._read_calibration()
         self._explainer: Any = None
 
@@ -65,13 +67,9 @@ class Reasons:
         figure.savefig(file, format=kind, dpi=150)
         return file.getvalue()
 
-    def _read_calibration(self) -> Any:
-        path = self.folder / "calibration.json" if self.folder else None
-        if path is None or not path.is_file():
-            return None
-        if importlib.util.find_spec("hatcnn.evaluation.thresholds") is None:
-            return None
-        return importlib.import_module("hatcnn.evaluation.thresholds").Calibration.load(path)
+    def _read_calibration(self) -> Calibration | None:
+        path = self.folder / CALIBRATION if self.folder else None
+        return Calibration.load(path) if path and path.is_file() else None
 
 
 def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:
@@ -79,12 +77,3 @@ def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:
 
     check_pixels(Upload(name, data), max_pixels)
     return images.decode(data, name)
-
-
-def _folder(model: str | Path) -> Path:
-    try:
-        module = importlib.import_module("hatcnn.models.folder")
-    except ModuleNotFoundError:
-        module = importlib.import_module("hatcnn.models.checkpoint")
-    found: Path = module.find_model(model)
-    return found

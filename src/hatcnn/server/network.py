@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hatcnn.images import Pixels
+from hatcnn.inference.probabilities import attribute_probabilities
 from hatcnn.server.batching import Floats
 
 
@@ -32,7 +33,7 @@ class Network:
         unit = np.asarray(vectors / np.float32(np.sqrt(2)), np.float32)
         if logits is None or not self.has_attributes:
             return unit, None
-        return unit, _probabilities(logits, self.config.colours)
+        return unit, attribute_probabilities(logits, self.config.colours)
 
     def warm_up(self, batch: int) -> float:
         """Run twice, for the first time takes longer than ever after; seconds a picture."""
@@ -41,15 +42,3 @@ class Network:
         began = time.perf_counter()
         self(pixels)
         return (time.perf_counter() - began) / batch
-
-
-def _probabilities(logits: Floats, colours: Any) -> Floats:
-    try:
-        from hatcnn.inference import probabilities
-    except ImportError:
-        import torch
-
-        from hatcnn.models.embedding import attribute_probabilities
-
-        return attribute_probabilities(torch.from_numpy(logits), colours).numpy()
-    return np.asarray(probabilities.attribute_probabilities(logits, colours), np.float32)

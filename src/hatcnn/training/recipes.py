@@ -43,11 +43,11 @@ def hatcnn_plus() -> Recipe:
     """Ours: the same network class under a modern schedule.
 
     Attributes from a small head on the features of both branches, instead of a network of their
-    own; attention that can suppress; regions that tile the picture at the start and are sampled
-    straight into their grid; colours as one choice among several with "other". Batches of 16
-    people x 4 pictures with a batch-hard triplet loss beside the cross-entropies; shift, flip and
-    erasing; warm-up and cosine; a moving average of the weights. What each part is worth:
-    docs/results.md.
+    own; attention that can suppress; regions that tile the picture at the start, stay near their
+    strip of it and are sampled straight into their grid; colours as one choice among several with
+    "other". Batches of 16 people x 4 pictures with a batch-hard triplet loss beside the
+    cross-entropies; shift, flip and erasing; warm-up and cosine; a moving average of the weights.
+    What each part is worth: docs/results.md.
     """
     return Recipe(
         name="hatcnn-plus",
@@ -56,6 +56,7 @@ def hatcnn_plus() -> Recipe:
             attributes="shared",
             suppressing_attention=True,
             tiling_regions=True,
+            region_reach=0.2,
             direct_sampling=True,
             shared_region_statistics=True,
             norm_epsilon=1e-12,

@@ -70,12 +70,32 @@ class RunFolder:
             },
         )
 
-    def check_same(self, recipe: Recipe, fingerprint: str) -> None:
-        """Raise `ConfigError` when the folder's run had another recipe or other data."""
+    def _asked(self) -> dict[str, Any]:
         try:
-            stored = json.loads((self.path / "recipe.json").read_text())
+            stored: dict[str, Any] = json.loads((self.path / "recipe.json").read_text())
+            return stored
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} has no readable recipe.json: {error}") from None
+
+    def reschedule(self, recipe: Recipe, step: int) -> None:
+        """Write down that from `step` on the schedule has another length, if it has.
+
+        ``recipe.json`` then says what the run goes on with, and under ``earlier_schedules`` how
+        long the schedule was before, and up to which step.
+        """
+        stored = self._asked()
+        if stored["recipe"]["epochs"] != recipe.epochs:
+            earlier = {"epochs": stored["recipe"]["epochs"], "until_step": step}
+            stored["earlier_schedules"] = [*stored.get("earlier_schedules", []), earlier]
+            stored["recipe"]["epochs"] = recipe.epochs
+            write_json(self.path / "recipe.json", stored)
+
+    def check_same(self, recipe: Recipe, fingerprint: str) -> None:
+        """Raise `ConfigError` when the folder's run had another recipe or other data.
+
+        The length of the schedule may differ: time is what people run out of.
+        """
+        stored = self._asked()
         # A field that came after the run began has its default, which is what the run did.
         defaults = asdict(Recipe(name=""))
         old, new = (
@@ -85,7 +105,7 @@ class RunFolder:
         different = [
             f"{key} was {old.get(key)}, now {new.get(key)}"
             for key in old | new
-            if old.get(key) != new.get(key)
+            if key != "epochs" and old.get(key) != new.get(key)
         ]
         if stored["data"] != fingerprint:
             different.append("the training pictures differ")

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from hatcnn.devices import Fabric
 from hatcnn.errors import ConfigError, TrainingError
 from hatcnn.evaluation import evaluate
-from hatcnn.inference.backends import TorchBackend
 from hatcnn.inference.extraction import extract
+from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import load_state, load_weights_into, save_model
 from hatcnn.progress import progress
@@ -93,7 +93,12 @@ class Trainer:
         self.first_bad_step = torch.tensor(-1, device=fabric.device)
 
     def resume(self) -> None:
-        """Go on from the run folder's checkpoint."""
+        """Go on from the run folder's checkpoint.
+
+        Raises:
+            CheckpointError: when it cannot be read.
+            ConfigError: when the recipe's schedule ends before it.
+        """
         state = self.run.load_checkpoint()
         source = str(self.run.checkpoint_path)
         load_state(self.network, state["network"], source=source)
@@ -101,9 +106,15 @@ class Trainer:
         if self.average:
             load_state(self.average.network, state["average"], source=source)
         self.at = Position(**state["progress"])
+        if self.at.epoch + bool(self.at.position) > self.recipe.epochs:
+            raise ConfigError(
+                f"{self.run.path} has done {self.at.epoch} epochs and {self.at.position} steps: "
+                f"a schedule of {self.recipe.epochs} epochs is over"
+            )
         torch.set_rng_state(state["random"])
         if self.fabric.is_global_zero:
             self.run.truncate_metrics(state["metrics_size"])
+            self.run.reschedule(self.recipe, self.at.step)
 
     def fit(self, max_minutes: float | None = None) -> bool:
         """Train until the schedule ends, time is up, or a signal asks to stop.

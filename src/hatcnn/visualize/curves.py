@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from hatcnn.files import atomic_path
+from hatcnn.visualize.figures import BLUE, ORANGE, save_both
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
 _STYLES = ((BLUE, "o", "-"), (ORANGE, "s", "--"))
 
 
@@ -38,10 +39,6 @@ def draw_curves(
 
     Means over seeds are lines, their range is a band, and the paper's last values are dotted.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for curve, (colour, marker, line) in zip(curves, _STYLES, strict=False):
@@ -64,11 +61,4 @@ def draw_curves(
     axes.grid(visible=True, lw=0.3)
     axes.legend(fontsize=8, loc="lower right")
     figure.supxlabel(caption, fontsize=7, color="#555555")
-    written = []
-    with mpl.rc_context({"svg.hashsalt": "hatcnn"}):
-        for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-            path = target.with_suffix(suffix)
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=suffix[1:], dpi=160, metadata=metadata)
-            written.append(path)
-    return written
+    return save_both(figure, target)

@@ -7,7 +7,7 @@ from them is float32, and float64 of float64.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -72,7 +72,7 @@ def norm_relu(
         and inverse deviation, both (groups, sum of c_i) and without gradients.
     """
     parameters = (*norms.weights, *norms.biases, *norms.hidden)
-    *outputs, mean, inverse = _NormRelu.apply(
+    *outputs, mean, inverse = _NormRelu.apply(  # type: ignore[no-untyped-call]
         len(inputs), epsilon, relu, groups, joined, *inputs, *parameters
     )
     return outputs, mean, inverse
@@ -98,7 +98,7 @@ class _NormRelu(torch.autograd.Function):
         outputs = [_empty_like(inputs[0], c) for c in ([width] if joined else sizes)]
         mean = torch.empty(groups, width, dtype=real)
         inverse = torch.empty_like(mean)
-        kernel = _kernel("norm_relu", inputs[0])
+        kernel = _kernel("norm_relu", *inputs, *inputs)
         for group in range(groups):
             streams, rows = _streams(
                 sizes, group, groups, (inputs, outputs, None), parameters, (mean, inverse)
@@ -123,7 +123,7 @@ class _NormRelu(torch.autograd.Function):
         dx = [torch.empty_like(x) for x in inputs]
         of_streams = dy[:-1] if ctx.rest else dy
         statistics = (mean, inverse, torch.empty_like(mean), torch.empty_like(mean))
-        kernel = _kernel("norm_relu_backward", inputs[0])
+        kernel = _kernel("norm_relu_backward", *inputs, *of_streams, *inputs, *of_streams)
         for group in range(ctx.groups):
             streams, rows = _streams(
                 ctx.sizes, group, ctx.groups, (inputs, of_streams, dx), parameters, statistics
@@ -178,7 +178,7 @@ def _streams(
 
 def max_pool(x: Tensor) -> Tensor:
     """Maximum of 3x3 neighbours, stride 2, padding 1: (N, c, h, w) to (N, c, ⌈h/2⌉, ⌈w/2⌉)."""
-    pooled: Tensor = _MaxPool.apply(x)
+    pooled: Tensor = _MaxPool.apply(x)  # type: ignore[no-untyped-call]
     return pooled
 
 
@@ -202,10 +202,58 @@ class _MaxPool(torch.autograd.Function):
         dy = _dense(gradient)
         n, c, h, w = ctx.shape
         dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=torch.channels_last)
-        _kernel("max_pool_backward", dy)(
+        _kernel("max_pool_backward", dy, winner)(
             *map(_Integer, (_at(dy), _at(winner), _at(dx), n, h, w, c))
         )
         return dx
+
+
+def attend(x: Tensor, spatial: Tensor, channel: Tensor, shift: Tensor, *, relu: bool) -> Tensor:
+    """``x * sigmoid(spatial * channel + shift)``, if `relu` with the sigmoid's input cut off.
+
+    Args:
+        x: (N, c, h, w).
+        spatial: (N, 1, h, w).
+        channel: (N, c).
+        shift: (c,).
+        relu: whether to cut off below zero before the sigmoid.
+    """
+    attended: Tensor = _Attend.apply(x, spatial, channel, shift, relu)  # type: ignore[no-untyped-call]
+    return attended
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, spatial: Tensor, channel: Tensor, shift: Tensor, relu: bool
+    ) -> Tensor:
+        x = _dense(x)
+        real = torch.promote_types(x.dtype, torch.float32)
+        tensors = (
+            x,
+            spatial.to(x.dtype).contiguous(),
+            channel.to(real).contiguous(),
+            shift.to(real),
+        )
+        y = torch.empty_like(x)
+        ctx.sizes = (len(x), x.shape[2] * x.shape[3], x.shape[1], int(relu))
+        _kernel("attend", x)(*map(_Integer, (*map(_at, tensors), _at(y), *ctx.sizes)))
+        ctx.save_for_backward(*tensors)
+        ctx.types = [t.dtype for t in (spatial, channel, shift)]
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        tensors = ctx.saved_tensors
+        x, spatial, channel, _ = tensors
+        dy = _dense(gradient.to(x.dtype))
+        targets = (*map(torch.empty_like, (x, spatial, channel, channel)),)
+        places = map(_at, (*tensors, dy, *targets))
+        _kernel("attend_backward", x, dy)(*map(_Integer, (*places, *ctx.sizes)))
+        dx, *others = targets
+        others[2] = others[2].sum(dim=0)
+        return (dx, *(g.to(t) for g, t in zip(others, ctx.types, strict=True)), None)
 
 
 def _average(source: Tensor, start: int, target: Tensor, at: int, channels: int) -> None:
@@ -229,5 +277,13 @@ def _at(x: Tensor, offset: int = 0) -> int:
     return x.data_ptr() + offset * x.element_size()
 
 
-def _kernel(name: str, x: Tensor) -> Any:
-    return getattr(library(), f"{name}_{_NAMES[x.dtype]}")
+observers: list[Callable[[Sequence[Tensor]], None]] = []
+"""Called with the tensors that a kernel reads, as often as it reads them. What it writes comes from
+`torch.empty` and can be seen there."""
+
+
+def _kernel(name: str, *reads: Tensor) -> Any:
+    """The kernel for tensors of the first one's type."""
+    for observe in observers:
+        observe(reads)
+    return getattr(library(), f"{name}_{_NAMES[reads[0].dtype]}")
