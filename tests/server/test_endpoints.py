@@ -174,12 +174,27 @@ def test_the_model_card_and_metrics(filled):
     assert 'route="/v1/entries",status="200"} 2.0' in text
 
 
-def test_explain_draws_or_says_that_it_cannot(filled, crops):
-    answer = filled.post("/v1/explain", files=upload(crops[:2]))
-    if answer.status_code == 501:
-        assert "cannot explain" in answer.json()["message"]
-    else:
+def test_explain_draws_one_picture_or_two(filled, crops):
+    entry = filled.get("/v1/entries").json()["entries"][0]["id"]
+    one = filled.post("/v1/explain", files=upload(crops[:1]))
+    two = filled.post("/v1/explain", files=upload(crops[:2]))
+    inside = filled.post("/v1/explain", files=upload(crops[1:2]), data={"entry": entry})
+    for answer in (one, two, inside):
+        assert answer.headers["content-type"] == "image/png"
         assert Image.open(io.BytesIO(answer.content)).format == "PNG"
+    assert one.content != two.content
+    drawn = filled.post("/v1/explain", files=upload(crops[:1]), data={"kind": "svg"})
+    assert drawn.content.startswith(b"<?xml")
+    assert filled.post("/v1/explain", files=upload(crops[:3])).status_code == 422
+    broken = filled.post("/v1/explain", files=upload([b"text"]))
+    assert (broken.status_code, broken.json()["code"]) == (422, "invalid")
+
+
+def test_explain_says_when_it_cannot(filled, crops, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    answer = filled.post("/v1/explain", files=upload(crops[:1]))
+    assert (answer.status_code, answer.json()["code"]) == (501, "not_available")
+    assert "no torch" in answer.json()["message"]
 
 
 def test_a_read_only_server_changes_nothing(serve, gallery, crops):
