@@ -24,7 +24,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 ASSETS = ROOT / "docs" / "assets"
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
-BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"
+BLUE, ORANGE, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -79,8 +79,9 @@ def roofline() -> None:
 def scaling() -> None:
     embedding, evaluation = read("embedding_cost")["rows"], read("evaluation_cost")["rows"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
-    counts, seconds = ([row[key] for row in embedding] for key in ("pictures", "seconds"))
-    _growth(left, counts, seconds, "hatcnn-plus", ORANGE)
+    for network, colour in (("smoke", GREEN), ("hatcnn-plus", ORANGE)):
+        rows = [row for row in embedding if row["network"] == network]
+        _growth(left, [r["pictures"] for r in rows], [r["seconds"] for r in rows], network, colour)
     left.set(xlabel="JPEG files", ylabel="seconds", title="Embedding, files to file")
     rows = [row for row in evaluation if row["what"] == "ranking"]
     sizes = [row["gallery"] for row in rows]
