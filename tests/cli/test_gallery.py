@@ -184,4 +184,4 @@ def test_mistakes_exit_with_2_and_say_what_to_do(town, capsys, monkeypatch):
     (town / "broken.npz").write_bytes(b"PK\x03\x04 broken")
     assert "holds no embeddings" in message("add", "town", "broken.npz")
     np.savez("other.npz", x=np.zeros(3))
-    assert "has no vectors and no names" in message("search", "town", "other.npz")
+    assert "holds no embeddings ('vectors')" in message("search", "town", "other.npz")

@@ -16,7 +16,6 @@ from hatcnn.cli.gallery_inputs import (
     find_pictures,
     in_parts,
     load_embedder,
-    read_embeddings,
 )
 from hatcnn.cli.output import write_report
 from hatcnn.errors import ConfigError, nearest_names
@@ -24,6 +23,7 @@ from hatcnn.gallery import Forgotten, Gallery
 from hatcnn.gallery.matches import ENTRY_COLUMNS, plain_table
 from hatcnn.gallery.schema import Precision
 from hatcnn.gallery.thumbnails import thumbnail
+from hatcnn.inference.embeddings import Embeddings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ def _add(options: AddOptions) -> None:
         present += done.present
 
     for file in files:
-        put(read_embeddings(file), None)
+        put(Embeddings.load(file), None)
     for part in in_parts(pictures):
         assert embedder is not None
         people = embedder.embed(part, strict=options.strict)
@@ -291,7 +291,7 @@ def _asked(given: Sequence[str], options: _ModelOptions) -> Callable[[], Any]:
     if not given:
         raise ConfigError("search for what? Name pictures, a file of 'hatcnn embed' or an id")
     if len(given) == 1 and given[0].endswith(".npz"):
-        people = read_embeddings(Path(given[0]))
+        people = Embeddings.load(Path(given[0]))
         return lambda: people
     if all(re.fullmatch("[0-9a-f]{4,32}", text) and not Path(text).exists() for text in given):
         return lambda: list(given)

@@ -1,17 +1,12 @@
-"""What ``hatcnn gallery`` reads: embeddings, pictures, and a table of who is in them."""
+"""What ``hatcnn gallery`` reads: pictures, and a table of who is in them."""
 
 from __future__ import annotations
 
 import csv
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from hatcnn import images
 from hatcnn.errors import ConfigError, DataError, nearest_names
@@ -20,41 +15,6 @@ PICTURES_AT_ONCE = 2000
 """Pictures that are embedded before they are added, and kept whatever happens after."""
 ABOUT = ("camera", "seen_at", "identity", "tracklet", "tags")
 """Columns of a manifest beside ``name``."""
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """Embeddings from a file; the fields of `hatcnn.Embeddings` that a gallery takes."""
-
-    vectors: npt.NDArray[np.float32]
-    attributes: npt.NDArray[np.float32] | None
-    names: tuple[str, ...]
-    fingerprint: str | None
-
-
-def read_embeddings(path: Path) -> People:
-    """Read what ``hatcnn embed`` wrote.
-
-    Raises:
-        DataError: when the file is missing, damaged or something else.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in ("vectors", "names") if key not in file]
-            if missing:
-                raise DataError(
-                    f"{path} has no {' and no '.join(missing)}; expected what 'hatcnn embed' writes"
-                )
-            return People(
-                file["vectors"],
-                file.get("attributes"),
-                tuple(map(str, file["names"])),
-                str(file["fingerprint"]) if "fingerprint" in file else None,
-            )
-    except FileNotFoundError:
-        raise DataError(f"no embeddings at {path}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} holds no embeddings: {error}") from None
 
 
 def load_embedder(model: str | None, *, backend: str) -> Any:

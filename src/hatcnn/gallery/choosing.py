@@ -19,6 +19,8 @@ from hatcnn.gallery.store import Snapshot
 
 EXAMPLES = 10
 """Entries that are shown before they are removed."""
+MOST_DAYS = 500_000
+"""Calendars here begin in the year 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,10 @@ class Choice:
             raise GalleryError(
                 f"the threshold is {self.threshold}; expected a similarity from -1 to 1"
             )
-        if self.keep_days is not None and not 0 <= self.keep_days < 1e6:
-            raise GalleryError(f"the days to keep are {self.keep_days}; expected 0 or more")
+        if self.keep_days is not None and not 0 <= self.keep_days <= MOST_DAYS:
+            raise GalleryError(
+                f"the days to keep are {self.keep_days}; expected from 0 to {MOST_DAYS:,}"
+            )
         self._conditions()
 
     def find(self, snapshot: Snapshot, question: Question | None) -> Forgotten:

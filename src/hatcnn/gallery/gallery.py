@@ -357,7 +357,7 @@ class Gallery:
 
 
 def _fingerprint(people: Any) -> str | None:
-    return getattr(people, "fingerprint", None)
+    return getattr(people, "fingerprint", None) or None
 
 
 def _vectors(query: Query) -> Any:
