@@ -12,12 +12,15 @@ import tyro
 
 from hatcnn.cli.data import print_counts
 from hatcnn.cli.tables import attribute_table, console, percent, table
-from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets import Dataset, open_dataset, pack
 from hatcnn.datasets.inspection import inspect_dataset
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
-from hatcnn.evaluation import Evaluation, evaluate
+from hatcnn.evaluation import Evaluation, Features, evaluate
+from hatcnn.gallery import Gallery
+from hatcnn.gallery.thumbnails import thumbnail
 from hatcnn.inference.backends import load_backend
+from hatcnn.inference.embeddings import Embeddings
 from hatcnn.inference.extraction import extract
 from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
@@ -73,10 +76,28 @@ def main(arguments: list[str]) -> None:
     of_query, of_gallery = packed
     rows = ranked_rows(query, gallery, of_query.images, of_gallery.images, chosen)
     save(ranked_sheet(rows), picture)
+    people = options.out / "gallery"
+    _fill(people, gallery, dataset, trained.fingerprint)
     print(
         f"ranked results: {picture}\ntrained network: {run / 'model'}\n"
         f"curves: tensorboard --logdir {run}\n"
+        f"a page to search in: hatcnn serve --gallery {people} --model {run / 'model'}\n"
         f"{time.perf_counter() - start:.0f} seconds in all"
+    )
+
+
+def _fill(target: Path, seen: Features, dataset: Dataset, fingerprint: str) -> None:
+    """A gallery of the data set's gallery, with small pictures to show."""
+    names = tuple(map(str, seen.names))
+    # Both halves have length 1.
+    vectors = seen.vectors / np.float32(np.sqrt(2))
+    people = Embeddings(vectors, seen.attribute_probabilities, names, fingerprint=fingerprint)
+    files = [dataset.store.read(name) for name in names]
+    Gallery.open(target).add(
+        people,
+        camera=seen.camids.tolist(),
+        pictures=files,
+        thumbnails=[thumbnail(file) for file in files],
     )
 
 
