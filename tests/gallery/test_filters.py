@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hatcnn.attributes import ATTRIBUTES, NAMES
@@ -214,6 +214,8 @@ def mixed(tmp_path_factory):
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(condition=TREES)
+@example(Not(And((OneOf("camera", ("1",)), OneOf("camera", ("2",))))))
+@example(Or((Not(OneOf("camera", ("1",))), Not(OneOf("camera", ("2",))))))
 def test_the_store_keeps_what_the_oracle_keeps(mixed, condition):
     gallery, rows = mixed.gallery, mixed.rows
     found = {entry.id for entry in gallery.entries(where=written(condition), limit=1000)}

@@ -14,30 +14,39 @@ from hatcnn.gallery.filters import And, Compare, Filter, Known, Not, OneOf, Or, 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def to_sql(condition: Filter) -> str:
-    """SQL that is true of the entries that pass, and false or null of the others."""
+def to_sql(condition: Filter, *, negated: bool = False) -> str:
+    """SQL that is true of the entries that pass, and false of all others.
+
+    Negation is pushed down to single conditions, and each says itself that its column is known:
+    what LanceDB makes of "not" around several conditions can let through entries of which nothing
+    is known.
+
+    Args:
+        condition: to write.
+        negated: write its opposite.
+    """
     match condition:
+        case Not(part):
+            return to_sql(part, negated=not negated)
+        case And(parts) | Or(parts):
+            every = isinstance(condition, And) != negated
+            written = [f"({to_sql(part, negated=negated)})" for part in parts]
+            return (" and " if every else " or ").join(written) or ("true" if every else "false")
         case Compare("tags", operator, value):
             bears = f"array_has(tags, {literal(value)})"
-            return bears if operator == "=" else f"not {bears}"
-        case Compare(column, operator, value):
-            return f"{column} {operator} {literal(value)}"
+            return bears if (operator == "=") != negated else f"not {bears}"
         case OneOf("tags", values):
-            return to_sql(Or(tuple(Compare("tags", "=", value) for value in values)))
-        case OneOf(column, values):
-            return in_list(column, values)
+            borne = Or(tuple(Compare("tags", "=", value) for value in values))
+            return to_sql(borne, negated=negated)
         case Known("tags"):
-            return "array_length(tags) > 0"
+            return "coalesce(array_length(tags), 0) = 0" if negated else "array_length(tags) > 0"
         case Known(column):
-            return f"{column} is not null"
-        case Not(Known("tags")):
-            return "coalesce(array_length(tags), 0) = 0"
-        case Not(part):
-            return f"not ({to_sql(part)})"
-        case And(parts):
-            return " and ".join(f"({to_sql(part)})" for part in parts) or "true"
-        case Or(parts):
-            return " or ".join(f"({to_sql(part)})" for part in parts) or "false"
+            return f"{column} is {'null' if negated else 'not null'}"
+        case Compare(column, operator, value):
+            single = f"{column} {operator} {literal(value)}"
+        case OneOf(column, values):
+            single = in_list(column, values)
+    return f"{column} is not null and {'not ' if negated else ''}({single})"
 
 
 def in_list(column: str, values: Iterable[Value]) -> str:
