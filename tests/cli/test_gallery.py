@@ -12,6 +12,7 @@ from hatcnn.cli import gallery as command
 from hatcnn.cli.main import main, run
 from hatcnn.gallery import Gallery
 from hatcnn.gallery.thumbnails import thumbnail
+from hatcnn.inference.embeddings import Embeddings
 from tests.gallery.people import People, crowd
 
 N = 40
@@ -159,6 +160,17 @@ def test_pictures_are_embedded_and_shown_small(place, capsys, monkeypatch):
     small = images.decode(gallery.thumbnail(entry.id))
     assert small.shape == (128, 64, 3)
     assert gallery.thumbnail(entry.id) == thumbnail((folder / "1.png").read_bytes())
+
+
+def test_another_models_vectors_are_refused(town, capsys, monkeypatch):
+    Embeddings(crowd(1).vectors, None, ("1",), fingerprint="model-b").save(town / "other.npz")
+    for action in ("add", "search"):
+        message = refused(capsys, monkeypatch, action, "town", "other.npz")
+        assert "vectors of the model model-b: this gallery holds those of model-a" in message
+    run(["gallery", "stats", "town"])
+    said = capsys.readouterr().out
+    assert "model-a" in said
+    assert "not named" not in said
 
 
 def test_mistakes_exit_with_2_and_say_what_to_do(town, capsys, monkeypatch):

@@ -12,7 +12,7 @@ from hatcnn.cli.output import check_writable, write_report
 from hatcnn.errors import ConfigError
 from hatcnn.inference.backends import BackendName, Precision
 from hatcnn.inference.embedder import Embedder
-from hatcnn.inference.pictures import expand
+from hatcnn.inference.pictures import find_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +46,14 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(EmbedOptions, prog="hatcnn embed", args=arguments)
     # Before hours of work, not after.
     check_writable(options.out)
-    named = list(expand(options.images))
-    for name, picture in named:
-        if isinstance(picture, Path) and not picture.exists():
-            raise ConfigError(f"no picture at {name}")
+    files = find_files(options.images)
     embedder = Embedder.load(
         options.model,
         backend=options.backend,
         precision=options.precision,
         attributes=options.predict_attributes,
     )
-    people = embedder.embed(named, quality=options.quality, strict=options.strict)
+    people = embedder.embed(files, quality=options.quality, strict=options.strict)
     try:
         people.save(options.out)
     except OSError as error:

@@ -13,7 +13,6 @@ import tyro
 
 from hatcnn.cli.gallery_inputs import (
     Manifest,
-    find_pictures,
     in_parts,
     load_embedder,
 )
@@ -24,6 +23,7 @@ from hatcnn.gallery.matches import ENTRY_COLUMNS, plain_table
 from hatcnn.gallery.schema import Precision
 from hatcnn.gallery.thumbnails import thumbnail
 from hatcnn.inference.embeddings import Embeddings
+from hatcnn.inference.pictures import find_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def _open(options: _Options) -> Gallery:
 def _add(options: AddOptions) -> None:
     manifest = Manifest(options.manifest) if options.manifest else None
     files = [path for path in options.inputs if path.suffix == ".npz"]
-    pictures = find_pictures([path for path in options.inputs if path.suffix != ".npz"])
+    pictures = find_files([path for path in options.inputs if path.suffix != ".npz"])
     if not files and not pictures:
         raise ConfigError("nothing to add: name pictures, folders or files of 'hatcnn embed'")
     embedder = load_embedder(options.model, backend=options.backend) if pictures else None
@@ -295,7 +295,7 @@ def _asked(given: Sequence[str], options: _ModelOptions) -> Callable[[], Any]:
         return lambda: people
     if all(re.fullmatch("[0-9a-f]{4,32}", text) and not Path(text).exists() for text in given):
         return lambda: list(given)
-    paths = find_pictures([Path(text) for text in given])
+    paths = find_files([Path(text) for text in given])
     embedder = load_embedder(options.model, backend=options.backend)
     return lambda: embedder.embed(paths, strict=True)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hatcnn import images
 from hatcnn.errors import ConfigError, DataError, nearest_names
 
 PICTURES_AT_ONCE = 2000
@@ -28,26 +27,6 @@ def load_embedder(model: str | None, *, backend: str) -> Any:
     from hatcnn.inference import Embedder
 
     return Embedder.load(model, backend=backend)  # type: ignore[arg-type]
-
-
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures among paths and in folders, by name.
-
-    Raises:
-        ConfigError: when there is nothing at a path or no picture in a folder.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise ConfigError(f"no picture at {path}")
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES)
-            if not inside:
-                raise ConfigError(f"no pictures in {path} ({', '.join(images.SUFFIXES)})")
-            found += inside
-        else:
-            found.append(path)
-    return found
 
 
 def in_parts(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:

@@ -44,6 +44,19 @@ def expand(pictures: Pictures) -> Iterator[tuple[str, Picture]]:
             )
 
 
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The picture files that paths, folders and patterns name, in order.
+
+    Raises:
+        ConfigError: when there is nothing at a path, or no picture in a folder or for a pattern.
+    """
+    found = [path for given in paths for path in _files(given)]
+    for path in found:
+        if not path.exists():
+            raise ConfigError(f"no picture at {path}")
+    return found
+
+
 def read(name: str, picture: Picture) -> Pixels:
     """Pixels (H, W, 3) of one picture.
 
