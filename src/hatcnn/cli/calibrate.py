@@ -52,7 +52,11 @@ def main(arguments: list[str]) -> None:
     backend = load_backend(options.model, fabric=fabric)
     query, gallery = (extract(backend, p, fabric) for p in packed_pictures(backend, dataset))
     fitted_on, checked_on = (score_histogram(*half) for half in halves(query, gallery))
-    calibration = calibrate(fitted_on, data=f"every other test person of {dataset.name}")
+    calibration = calibrate(
+        fitted_on,
+        data=f"every other test person of {dataset.name}",
+        fingerprint=backend.fingerprint,
+    )
     calibration.save(out)
     checks = [
         (rate, threshold, *match_rates(checked_on, threshold))

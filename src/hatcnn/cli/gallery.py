@@ -13,6 +13,7 @@ import tyro
 
 from hatcnn.cli.gallery_inputs import (
     Manifest,
+    find_calibration,
     in_parts,
     load_embedder,
 )
@@ -42,6 +43,15 @@ class _ModelOptions(_Options):
     """Model folder or name, for pictures."""
     backend: str = "auto"
     """What runs the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ScoreOptions(_ModelOptions):
+    calibration: str | None = None
+    """What scores mean: a file of 'hatcnn calibrate', or the model folder or name that has one;
+    that of --model unless said."""
+    false_match_rate: float | None = None
+    """Only scores that so large a share of pairs of different people reaches, such as 1e-3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +91,7 @@ class _PageOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(_PageOptions, _ModelOptions):
+class SearchOptions(_PageOptions, _ScoreOptions):
     """Find the entries that look most like a person."""
 
     query: Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -92,6 +102,8 @@ class SearchOptions(_PageOptions, _ModelOptions):
     """Show only the best entry of each."""
     exact: bool = False
     """Compare with every entry, also in a large gallery."""
+    rerank: int | None = None
+    """Order so many of the nearest entries anew by whom they have for neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +115,7 @@ class DescribeOptions(_PageOptions, _Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForgetOptions(_ModelOptions):
+class ForgetOptions(_ScoreOptions):
     """Remove entries for good; shows them and asks first. All that is given must fit."""
 
     id: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -119,7 +131,8 @@ class ForgetOptions(_ModelOptions):
     keep_days: float | None = None
     """Only what was seen more than so many days ago (or added, where that is unknown)."""
     person: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Picture, file of 'hatcnn embed' or id of an entry of the person; with --threshold."""
+    """Picture, file of 'hatcnn embed' or id of an entry of the person; with --threshold
+    or --false-match-rate."""
     threshold: float | None = None
     """Similarity to the person, -1 to 1, from which an entry is removed."""
     yes: bool = False
@@ -220,6 +233,7 @@ def _add(options: AddOptions) -> None:
 
 
 def _search(options: SearchOptions) -> None:
+    calibration = find_calibration(options.calibration, options.model)
     query = _asked(options.query, options)
     gallery = _open(options)
     own = "own" in options.exclude_camera
@@ -233,6 +247,9 @@ def _search(options: SearchOptions) -> None:
         exclude_camera=True if own else options.exclude_camera,
         group_by=options.group_by,
         exact=options.exact,
+        calibration=calibration,
+        false_match_rate=options.false_match_rate,
+        rerank=options.rerank,
     )
     if not write_report(found.to_json(), options.json):
         print(found)
@@ -258,6 +275,8 @@ def _forget(options: ForgetOptions) -> None:
         keep_days=options.keep_days,
         person=person() if person else None,
         threshold=options.threshold,
+        calibration=find_calibration(options.calibration, options.model) if person else None,
+        false_match_rate=options.false_match_rate,
         confirm=lambda found: _agreed(found, options),
     )
     if not done.gone:

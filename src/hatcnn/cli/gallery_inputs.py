@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hatcnn.errors import ConfigError, DataError, nearest_names
+from hatcnn.evaluation.thresholds import Calibration
+from hatcnn.models.folder import CALIBRATION, find_model
 
 PICTURES_AT_ONCE = 2000
 """Pictures that are embedded before they are added, and kept whatever happens after."""
@@ -27,6 +29,26 @@ def load_embedder(model: str | None, *, backend: str) -> Any:
     from hatcnn.inference import Embedder
 
     return Embedder.load(model, backend=backend)  # type: ignore[arg-type]
+
+
+def find_calibration(given: str | None, model: str | None) -> Calibration | None:
+    """What scores mean: as it was named, or as it lies in the model's folder.
+
+    Args:
+        given: a file, or a model folder or name.
+        model: folder or name of the model, whose calibration is taken where it has one.
+
+    Raises:
+        EvaluationError: when what was named is no calibration.
+        CheckpointError: for a model that is missing.
+    """
+    if given is not None:
+        path = Path(given)
+        return Calibration.load(path if path.is_file() else find_model(given) / CALIBRATION)
+    if model is None:
+        return None
+    path = find_model(model) / CALIBRATION
+    return Calibration.load(path) if path.exists() else None
 
 
 def in_parts(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:

@@ -46,7 +46,9 @@ class Choice:
         if not any(value not in (None, (), [], "") for value in vars(self).values()):
             raise GalleryError("say what to forget: ids, a filter, a tag, a time or a person")
         if (self.person is None) != (self.threshold is None):
-            raise GalleryError("to forget a person, give both the person and a threshold")
+            raise GalleryError(
+                "to forget a person, give both the person and a threshold or false match rate"
+            )
         if self.threshold is not None and not -1 <= self.threshold <= 1:
             raise GalleryError(
                 f"the threshold is {self.threshold}; expected a similarity from -1 to 1"

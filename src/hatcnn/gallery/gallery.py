@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from hatcnn.errors import GalleryError
+from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.gallery import searching
 from hatcnn.gallery.adding import Batch, insert
 from hatcnn.gallery.audit import Audit, audit_path
@@ -20,6 +21,7 @@ from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
 from hatcnn.gallery.locking import locked
 from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches
+from hatcnn.gallery.reranking import check_rerank
 from hatcnn.gallery.schema import (
     DESCRIPTION,
     PerPicture,
@@ -28,6 +30,7 @@ from hatcnn.gallery.schema import (
     table_schema,
     unit_vectors,
 )
+from hatcnn.gallery.scores import Meaning
 from hatcnn.gallery.sql import to_sql
 from hatcnn.gallery.statistics import Statistics, measure
 from hatcnn.gallery.store import Snapshot, Store, ensure_folder
@@ -170,6 +173,9 @@ class Gallery:
         group_by: Literal["identity", "tracklet"] | None = None,
         exact: bool | None = None,
         model: str | None = None,
+        calibration: Calibration | None = None,
+        false_match_rate: float | None = None,
+        rerank: int | None = None,
     ) -> Matches:
         """The entries that look most like a person.
 
@@ -186,12 +192,26 @@ class Gallery:
             exact: compare with every entry; small galleries always do, large ones ask their
                 index unless this is true.
             model: fingerprint of the network; ``query.fingerprint`` unless said.
+            calibration: of the network; every match then has a probability. It is that of two
+                pictures which beforehand show the same person as likely as not (a prior of one
+                half): a person who is once in 1,000 entries makes every single match less likely
+                than it says. It was fitted on pairs of single pictures, so that for several
+                pictures as one query it is approximate.
+            false_match_rate: only matches with a score that so large a share of pairs of
+                different people reaches, in (0, 1); with `calibration`.
+            rerank: order so many of the nearest entries, from 1 to 10,000, anew by their
+                k-reciprocal neighbours among them. Scores stay cosine similarities, and no longer
+                fall from match to match. Needs SciPy.
 
         Raises:
             FilterError: for a filter that cannot be read.
-            GalleryError: when nothing can be searched, or the vectors are of another network.
+            GalleryError: when nothing can be searched, or the vectors or the calibration are of
+                another network.
+            EvaluationError: for a false match rate that the calibration has not measured.
         """
         check_page(top_k, offset)
+        check_rerank(rerank)
+        meaning = Meaning.of(calibration, false_match_rate)
         condition = parse_filter(where) if where else None
         found = self._with_snapshot(
             lambda snapshot: searching.search(
@@ -203,6 +223,8 @@ class Gallery:
                 exclude_camera=exclude_camera,
                 group_by=group_by,
                 exact=bool(exact),
+                meaning=meaning,
+                rerank=rerank,
             )
         )
         self._audit.write(
@@ -265,6 +287,8 @@ class Gallery:
         keep_days: float | None = None,
         person: Query = None,
         threshold: float | None = None,
+        calibration: Calibration | None = None,
+        false_match_rate: float | None = None,
         dry_run: bool = False,
         confirm: Callable[[Forgotten], bool] | None = None,
     ) -> Forgotten:
@@ -279,8 +303,10 @@ class Gallery:
             tag: that entries bear.
             since, until: when they were seen, the first included, the last not.
             keep_days: only entries seen more than so many days ago; where that is unknown, added.
-            person: a query, as for `search`; with `threshold`.
+            person: a query, as for `search`; with `threshold` or `false_match_rate`.
             threshold: cosine similarity in [-1, 1] to the person from which an entry is meant.
+            calibration, false_match_rate: the threshold as a share of pairs of different people,
+                as for `search`.
             dry_run: say what would be removed and leave it.
             confirm: is shown what was found, and decides.
 
@@ -288,6 +314,11 @@ class Gallery:
             GalleryError: when nothing says what to forget, or it cannot be done.
             FilterError: for a filter that cannot be read.
         """
+        meaning = Meaning.of(calibration, false_match_rate)
+        if meaning.lowest is not None:
+            if threshold is not None:
+                raise GalleryError("give a threshold or a false match rate, not both")
+            threshold = meaning.lowest
         choice = Choice(
             ids=ids,
             where=where,
@@ -300,6 +331,7 @@ class Gallery:
         )
 
         def find(snapshot: Snapshot) -> Forgotten:
+            meaning.check(snapshot)
             question = None if person is None else self._question(snapshot, person, None)
             return choice.find(snapshot, question)
 

@@ -73,11 +73,19 @@ class Match:
         rank: from 1, over all pages.
         score: cosine similarity in [-1, 1]; for a description, a probability in [0, 1].
         entry: that fits.
+        probability: in [0, 1], of the same person when that is as likely as not before looking;
+            none without a calibration.
     """
 
     rank: int
     score: float
     entry: Entry
+    probability: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        """A flat dictionary, without a probability where there is none."""
+        chance = {} if self.probability is None else {"probability": self.probability}
+        return {"rank": self.rank, "score": self.score, **chance, **self.entry.to_json()}
 
 
 @dataclass(frozen=True)
@@ -88,11 +96,13 @@ class Matches(Sequence[Match]):
         matches: of this page.
         searched: entries in the gallery.
         exact: whether every entry was compared, rather than those an index proposed.
+        reranked: how many of the nearest were ordered anew; 0 for none.
     """
 
     matches: tuple[Match, ...]
     searched: int
     exact: bool
+    reranked: int = 0
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -105,16 +115,32 @@ class Matches(Sequence[Match]):
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat dictionary a match."""
-        return [{"rank": m.rank, "score": m.score, **m.entry.to_json()} for m in self.matches]
+        return [match.row() for match in self.matches]
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""
-        return {"searched": self.searched, "exact": self.exact, "matches": self.rows()}
+        return {
+            "searched": self.searched,
+            "exact": self.exact,
+            "reranked": self.reranked,
+            "matches": self.rows(),
+        }
 
     def __str__(self) -> str:
-        cells = [(str(m.rank), f"{m.score:.4f}", *m.entry.cells()) for m in self.matches]
+        cells = [
+            (
+                str(m.rank),
+                f"{m.score:.4f}",
+                "" if m.probability is None else f"{m.probability:.3f}",
+                *m.entry.cells(),
+            )
+            for m in self.matches
+        ]
         searched = f"{len(self)} of {self.searched:,} entries, {'exact' if self.exact else 'index'}"
-        return f"{plain_table(('rank', 'score', *ENTRY_COLUMNS), cells)}\n{searched}"
+        if self.reranked:
+            searched += f", the nearest {self.reranked:,} re-ranked"
+        headings = ("rank", "score", "probability", *ENTRY_COLUMNS)
+        return f"{plain_table(headings, cells)}\n{searched}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored, unit
 from hatcnn.gallery.filters import Filter
 from hatcnn.gallery.indexing import LARGEST_K, ask_index, index_statistics
 from hatcnn.gallery.matches import Entry, Match, Matches
+from hatcnn.gallery.reranking import reranked
 from hatcnn.gallery.schema import DESCRIPTION, Floats
+from hatcnn.gallery.scores import Meaning
 from hatcnn.gallery.sql import in_list, not_from, to_sql
 from hatcnn.gallery.store import Snapshot
 from hatcnn.gallery.words import Trait
@@ -75,8 +77,11 @@ def search(
     exclude_camera: Excluded,
     group_by: Literal["identity", "tracklet"] | None,
     exact: bool,
+    meaning: Meaning,
+    rerank: int | None,
 ) -> Matches:
     """See `Gallery.search`."""
+    meaning.check(snapshot)
     parts = [to_sql(where)] if where else []
     if question.ids:
         parts.append(f"not {in_list('id', question.ids)}")
@@ -85,10 +90,11 @@ def search(
         parts.append(not_from(cameras))
     sql = " and ".join(f"({part})" for part in parts) or None
     wanted = min(offset + top_k, snapshot.count)
+    anew = min(rerank or 0, snapshot.count)
     by_index = (
         not exact
         and not snapshot.is_small
-        and wanted <= LARGEST_K
+        and max(wanted, anew) <= LARGEST_K
         and index_statistics(snapshot) is not None
     )
 
@@ -97,11 +103,19 @@ def search(
             return ask_index(snapshot, question.vector, k, sql)
         return best(scored(_blocks(snapshot, sql), question.vector), k)
 
+    def ordered(k: int) -> tuple[Numbers, Floats]:
+        rows, scores = meaning.reached(*nearest(max(k, anew)))
+        if anew:
+            rows, scores = reranked(snapshot, question.vector, rows, scores, anew)
+        return rows[:k], scores[:k]
+
     if group_by:
-        rows, scores = _one_a_group(snapshot, nearest, wanted, group_by)
+        rows, scores = _one_a_group(snapshot, ordered, wanted, group_by)
     else:
-        rows, scores = nearest(wanted)
-    return _matches(snapshot, rows, scores, offset, top_k, exact=not by_index)
+        rows, scores = ordered(wanted)
+    return _matches(
+        snapshot, rows, scores, offset, top_k, exact=not by_index, meaning=meaning, reranked=anew
+    )
 
 
 def describe(
@@ -218,15 +232,28 @@ def _one_a_group(
 
 
 def _matches(
-    snapshot: Snapshot, rows: Numbers, scores: Floats, offset: int, top_k: int, *, exact: bool
+    snapshot: Snapshot,
+    rows: Numbers,
+    scores: Floats,
+    offset: int,
+    top_k: int,
+    *,
+    exact: bool,
+    meaning: Meaning | None = None,
+    reranked: int = 0,
 ) -> Matches:
     page = slice(offset, offset + top_k)
     entries = snapshot.take(rows[page], DESCRIPTION)
-    found = zip(entries, scores[page].tolist(), strict=True)
+    chances = (meaning or Meaning()).probabilities(scores[page])
+    found = zip(entries, scores[page].tolist(), chances, strict=True)
     return Matches(
-        tuple(Match(offset + i, score, Entry.of(row)) for i, (row, score) in enumerate(found, 1)),
+        tuple(
+            Match(offset + i, score, Entry.of(row), chance)
+            for i, (row, score, chance) in enumerate(found, 1)
+        ),
         searched=snapshot.count,
         exact=exact,
+        reranked=reranked,
     )
 
 

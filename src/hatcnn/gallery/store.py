@@ -90,6 +90,19 @@ class Snapshot:
         found = {row.pop("_rowid"): row for row in query.to_arrow().to_pylist()}
         return [found[row] for row in rows.tolist()]
 
+    def vectors(self, rows: Numbers) -> Floats:
+        """Vectors (n, d) float32 of length 1 of the entries with these row numbers, in order."""
+        if self.is_small:
+            numbers, vectors = self.in_memory
+            return vectors[np.searchsorted(numbers, rows)]
+        query = self.table.take_row_ids(rows.tolist()).select(["vector"]).with_row_id()
+        found = query.to_arrow()
+        numbers = found["_rowid"].to_numpy().astype(np.int64)
+        vectors = found["vector"].combine_chunks().flatten().to_numpy()
+        order = np.argsort(numbers)
+        place = order[np.searchsorted(numbers, rows, sorter=order)]
+        return unit(vectors.reshape(-1, self.dimension)[place])
+
     def _scan(self, columns: list[str], where: str | None) -> Any:
         query = self.table.search().select(columns).with_row_id(True).limit(None)
         return query.where(where) if where else query
