@@ -241,3 +241,32 @@ def test_an_entry_can_be_named_by_a_few_digits(town):
     gallery, _, ids = town
     snapshot = gallery._store.snapshot()
     assert searching.full_ids(snapshot, [ids[0][:10]]) == [ids[0]]
+
+
+def test_many_people_are_ranked_in_turn(town):
+    gallery, people, ids = town
+    queries = crowd(3, seed=9).vectors
+    camera = np.array([i % 6 if i % 7 else -1 for i in range(N)])
+    where = ["camera = 2", None, "not (camera = 3 and identity = 'p1')"]
+    identity = np.array([i % 40 if i % 3 else -1 for i in range(N)])
+    # Of an unknown camera or identity "not" is known only where the other is known to differ.
+    other = np.where(camera < 0, (identity >= 0) & (identity != 1), camera != 3)
+    other |= (camera == 3) & (identity >= 0) & (identity != 1)
+    keep = [camera == 2, np.ones(N, bool), other]
+    answers = list(gallery.search_many(queries, where=where))
+    assert len(answers) == 3
+    for query, kept, answer in zip(queries, keep, answers, strict=True):
+        rows, scores = oracle(people, query.astype(np.float64), kept)
+        assert answer.ids.tolist() == ids[rows].tolist()
+        np.testing.assert_allclose(answer.scores, scores, atol=1e-6)
+        assert answer.exact
+    (first, *_) = gallery.search_many(queries, where="camera = 2", top_k=4)
+    assert first.ids.tolist() == answers[0].ids[:4].tolist()
+    with pytest.raises(GalleryError, match="expected 3 values"):
+        gallery.search_many(queries, where=["camera = 2"])
+    with pytest.raises(GalleryError, match="expected 1 or more"):
+        gallery.search_many(queries, top_k=0)
+    with pytest.raises(FilterError):
+        gallery.search_many(queries, where="camera = ")
+    with pytest.raises(GalleryError, match="model model-b"):
+        gallery.search_many(crowd(3, fingerprint="model-b"))

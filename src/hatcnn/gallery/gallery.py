@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -20,13 +20,14 @@ from hatcnn.gallery.filters import parse_filter
 from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
 from hatcnn.gallery.locking import locked
-from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches
+from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches, Ranked
 from hatcnn.gallery.reranking import check_rerank
 from hatcnn.gallery.schema import (
     DESCRIPTION,
     PerPicture,
     Precision,
     Time,
+    one_each,
     table_schema,
     unit_vectors,
 )
@@ -231,6 +232,54 @@ class Gallery:
             "search", query=_spoken(query), where=where, matches=len(found), offset=offset
         )
         return found
+
+    def search_many(
+        self,
+        people: Any,
+        *,
+        where: str | Sequence[str | None] | None = None,
+        top_k: int | None = None,
+        exact: bool | None = None,
+        model: str | None = None,
+    ) -> Iterator[Ranked]:
+        """Rank the entries for many people in turn, on one version of the gallery.
+
+        Unlike `search`, every vector is a query of its own, the answer has ids and scores only, and
+        it may be the whole gallery.
+
+        Args:
+            people: embeddings or vectors (n, d).
+            where: a filter for all, or one a query.
+            top_k: entries of each answer, at least 1; none for all that pass.
+            exact: compare with every entry, also where there is an index; an index proposes at
+                most 1,000 entries.
+            model: fingerprint of the network; ``people.fingerprint`` unless said.
+
+        Returns:
+            One answer a query, in order, each made when it is asked for.
+
+        Raises:
+            FilterError: for a filter that cannot be read.
+            GalleryError: when nothing can be searched, or the vectors are of another network.
+        """
+        if top_k is not None and top_k < 1:
+            raise GalleryError(f"asked for {top_k:,} entries; expected 1 or more")
+        vectors = unit_vectors(_vectors(people), what="search")
+        filters = [parse_filter(f) if f else None for f in one_each(where, len(vectors), "where")]
+        snapshot = self._store.snapshot()
+        if snapshot is None:
+            raise GalleryError(f"the gallery {self._store.uri} is empty: add pictures first")
+        check_fits(snapshot, vectors.shape[1], model or _fingerprint(people), "search with")
+        shown = where if where is None or isinstance(where, str) else f"{len(vectors)} filters"
+        self._audit.write("search", query=f"{len(vectors)} people", where=shown, top_k=top_k)
+
+        def answers() -> Iterator[Ranked]:
+            with self._store.translated("read"):
+                yield from searching.search_many(
+                    snapshot, vectors, filters, top_k=top_k, exact=bool(exact)
+                )
+
+        return answers()
 
     def describe(
         self, text: str, *, top_k: int = 10, offset: int = 0, where: str | None = None

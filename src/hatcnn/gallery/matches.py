@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 SHORT_ID = 12
 """Digits of an id that tables show; as a name of an entry they are enough."""
 
@@ -141,6 +144,24 @@ class Matches(Sequence[Match]):
             searched += f", the nearest {self.reranked:,} re-ranked"
         headings = ("rank", "score", "probability", *ENTRY_COLUMNS)
         return f"{plain_table(headings, cells)}\n{searched}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """What `Gallery.search_many` found for one query, best first.
+
+    Attributes:
+        ids: (k,) of the entries.
+        scores: (k,) float32 cosine similarities in [-1, 1].
+        exact: whether every entry was compared.
+    """
+
+    ids: npt.NDArray[np.str_]
+    scores: npt.NDArray[np.float32]
+    exact: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hatcnn.errors import GalleryError
 from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored, unit
 from hatcnn.gallery.filters import Filter
 from hatcnn.gallery.indexing import LARGEST_K, ask_index, index_statistics
-from hatcnn.gallery.matches import Entry, Match, Matches
+from hatcnn.gallery.matches import Entry, Match, Matches, Ranked
 from hatcnn.gallery.reranking import reranked
 from hatcnn.gallery.schema import DESCRIPTION, Floats
 from hatcnn.gallery.scores import Meaning
@@ -91,12 +91,7 @@ def search(
     sql = " and ".join(f"({part})" for part in parts) or None
     wanted = min(offset + top_k, snapshot.count)
     anew = min(rerank or 0, snapshot.count)
-    by_index = (
-        not exact
-        and not snapshot.is_small
-        and max(wanted, anew) <= LARGEST_K
-        and index_statistics(snapshot) is not None
-    )
+    by_index = not exact and _index_can(snapshot, max(wanted, anew))
 
     def nearest(k: int) -> tuple[Numbers, Floats]:
         if by_index and k <= LARGEST_K:
@@ -116,6 +111,29 @@ def search(
     return _matches(
         snapshot, rows, scores, offset, top_k, exact=not by_index, meaning=meaning, reranked=anew
     )
+
+
+def search_many(
+    snapshot: Snapshot,
+    vectors: Floats,
+    conditions: Sequence[Filter | None],
+    *,
+    top_k: int | None,
+    exact: bool,
+) -> Iterator[Ranked]:
+    """See `Gallery.search_many`."""
+    wanted = min(top_k or snapshot.count, snapshot.count)
+    by_index = not exact and _index_can(snapshot, wanted)
+    entries = snapshot.rows(["id"], None)
+    numbers = entries["_rowid"].to_numpy().astype(np.int64)
+    ids = np.array(entries["id"].to_pylist(), dtype=np.str_)
+    for vector, condition in zip(vectors, conditions, strict=True):
+        sql = to_sql(condition) if condition else None
+        if by_index:
+            rows, scores = ask_index(snapshot, vector, wanted, sql)
+        else:
+            rows, scores = best(scored(_blocks(snapshot, sql), vector), wanted)
+        yield Ranked(ids[np.searchsorted(numbers, rows)], scores, exact=not by_index)
 
 
 def describe(
@@ -191,6 +209,11 @@ def find_ids(snapshot: Snapshot, given: Sequence[str]) -> Numbers:
         if not any(entry.startswith(text.lower()) for entry in found):
             raise GalleryError(f"no entry has the id {text}; was it forgotten?")
     return rows["_rowid"].to_numpy().astype(np.int64)
+
+
+def _index_can(snapshot: Snapshot, k: int) -> bool:
+    """Whether the index is there to propose k entries."""
+    return not snapshot.is_small and k <= LARGEST_K and index_statistics(snapshot) is not None
 
 
 def _blocks(snapshot: Snapshot, where: str | None) -> Iterator[Block]:

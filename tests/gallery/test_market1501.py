@@ -1,0 +1,18 @@
+"""The real data through the gallery, by what the benchmark runs."""
+
+import os
+
+import pytest
+from benchmarks.gallery_market1501 import compare, embedded
+
+
+@pytest.mark.market1501
+def test_searching_gives_what_evaluation_gives(tmp_path):
+    query, gallery, fingerprint = embedded(os.environ["HATCNN_MARKET1501"], "hatcnn-plus")
+    assert (len(query), len(gallery)) == (3368, 15913)
+    found = compare(query, gallery, fingerprint, tmp_path)
+    expected = found.pop("evaluate")
+    assert {scores["entries"] for scores in found.values()} == {15913}
+    for name, allowed in (("exact, float32", 1e-3), ("index, float16", 0.3)):
+        for score in ("rank_1", "mAP"):
+            assert found[name][score] == pytest.approx(expected[score], abs=allowed)
