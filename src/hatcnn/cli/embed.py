@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,10 @@ import tyro
 from hatcnn.cli.output import check_writable, write_report
 from hatcnn.errors import ConfigError
 from hatcnn.inference.backends import BackendName, Precision
+from hatcnn.inference.distributed import connect, embed_on_cluster, joined
 from hatcnn.inference.embedder import Embedder
 from hatcnn.inference.pictures import find_files
+from hatcnn.models.folder import find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,9 @@ class EmbedOptions:
     """Predict attributes too; without them it is nearly twice as fast."""
     quality: bool = False
     """Flag pictures that are small, dark, uniform or of no person's shape."""
+    ray: str | None = None
+    """Embed on the Ray cluster at this address; 'auto' for the one that this machine is in,
+    'local' for this machine alone. All need the model and the pictures under the same paths."""
     strict: bool = False
     """Stop at the first unreadable picture instead of skipping it."""
     json: Path | None = None
@@ -47,13 +53,20 @@ def main(arguments: list[str]) -> None:
     # Before hours of work, not after.
     check_writable(options.out)
     files = find_files(options.images)
-    embedder = Embedder.load(
+    load = partial(
+        Embedder.load,
         options.model,
         backend=options.backend,
         precision=options.precision,
         attributes=options.predict_attributes,
     )
-    people = embedder.embed(files, quality=options.quality, strict=options.strict)
+    if options.ray:
+        find_model(options.model)
+        connect(options.ray)
+        parts = embed_on_cluster(load, files, quality=options.quality, strict=options.strict)
+        people = joined([part for part, _ in parts])
+    else:
+        people = load().embed(files, quality=options.quality, strict=options.strict)
     try:
         people.save(options.out)
     except OSError as error:

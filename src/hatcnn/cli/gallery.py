@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ import tyro
 
 from hatcnn.cli.gallery_inputs import (
     Manifest,
+    cluster_embedder,
     find_calibration,
     in_parts,
     load_embedder,
@@ -23,6 +24,7 @@ from hatcnn.gallery import Forgotten, Gallery
 from hatcnn.gallery.matches import ENTRY_COLUMNS, plain_table
 from hatcnn.gallery.schema import Precision
 from hatcnn.gallery.thumbnails import thumbnail
+from hatcnn.inference.distributed import embed_on_cluster
 from hatcnn.inference.embeddings import Embeddings
 from hatcnn.inference.pictures import find_files
 
@@ -74,6 +76,8 @@ class AddOptions(_ModelOptions):
     """A tag; may be given several times."""
     thumbnails: bool = False
     """Keep a small picture of each, to show with matches."""
+    ray: str | None = None
+    """Embed on the Ray cluster at this address; 'auto' for the one that this machine is in."""
     precision: Precision = "float16"
     """In which a new gallery stores vectors."""
     strict: bool = False
@@ -185,7 +189,7 @@ def _add(options: AddOptions) -> None:
     pictures = find_files([path for path in options.inputs if path.suffix != ".npz"])
     if not files and not pictures:
         raise ConfigError("nothing to add: name pictures, folders or files of 'hatcnn embed'")
-    embedder = load_embedder(options.model, backend=options.backend) if pictures else None
+    parts = _embedded(pictures, options) if pictures else iter(())
     gallery = Gallery.open(options.gallery, precision=options.precision, audit=options.audit)
     fixed = {
         "camera": options.camera,
@@ -210,12 +214,10 @@ def _add(options: AddOptions) -> None:
 
     for file in files:
         put(Embeddings.load(file), None)
-    for part in in_parts(pictures):
-        assert embedder is not None
-        people = embedder.embed(part, strict=options.strict)
+    for people, data in parts:
         skipped += people.skipped
         if len(people):
-            put(people, [_read(name) for name in people.names])
+            put(people, data)
     report = {
         "gallery": options.gallery,
         "added": added,
@@ -230,6 +232,18 @@ def _add(options: AddOptions) -> None:
     print(
         f"{options.gallery}: {added:,} added, {present:,} already there, {len(gallery):,} entries"
     )
+
+
+def _embedded(
+    pictures: Sequence[Path], options: AddOptions
+) -> Iterator[tuple[Embeddings, list[bytes]]]:
+    """Embeddings and files of parts of the pictures; the network is ready when this returns."""
+    if options.ray:
+        load = cluster_embedder(options.model, backend=options.backend, address=options.ray)
+        return embed_on_cluster(load, pictures, strict=options.strict, with_bytes=True)
+    embedder = load_embedder(options.model, backend=options.backend)
+    found = (embedder.embed(part, strict=options.strict) for part in in_parts(pictures))
+    return ((people, [_read(name) for name in people.names]) for people in found)
 
 
 def _search(options: SearchOptions) -> None:

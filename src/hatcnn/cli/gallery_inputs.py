@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hatcnn.errors import ConfigError, DataError, nearest_names
 from hatcnn.evaluation.thresholds import Calibration
+from hatcnn.inference.distributed import connect
 from hatcnn.models.folder import CALIBRATION, find_model
 
 PICTURES_AT_ONCE = 2000
@@ -29,6 +31,20 @@ def load_embedder(model: str | None, *, backend: str) -> Any:
     from hatcnn.inference import Embedder
 
     return Embedder.load(model, backend=backend)  # type: ignore[arg-type]
+
+
+def cluster_embedder(model: str | None, *, backend: str, address: str) -> Callable[[], Any]:
+    """What makes the network in a worker of the Ray cluster, which is joined.
+
+    Raises:
+        ConfigError: when no model is named, or the cluster cannot be reached.
+        CheckpointError: when the model is missing.
+    """
+    if model is None:
+        raise ConfigError("pictures need a network: add --model MODEL, or embed them first")
+    find_model(model)
+    connect(address)
+    return partial(load_embedder, model, backend=backend)
 
 
 def find_calibration(given: str | None, model: str | None) -> Calibration | None:
