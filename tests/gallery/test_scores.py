@@ -120,6 +120,12 @@ def test_reranks_the_nearest_as_the_evaluation_does(town, monkeypatch, limit):
     # A page of it is a page of the same order.
     assert gallery.search(query, top_k=5, offset=3, rerank=80).rows() == found.rows()[3:8]
     assert "the nearest 80 re-ranked" in str(found)
+    # A false match rate takes entries out and leaves the others' order.
+    alike = gallery.search(
+        query, top_k=100, rerank=80, calibration=CALIBRATION, false_match_rate=1e-2
+    )
+    assert [m.entry.name for m in alike] == [m.entry.name for m in found if m.score >= 0.3]
+    assert 1 < len(alike) < 80
 
 
 def test_refuses_to_rerank_nothing_or_too_much(town):

@@ -99,9 +99,11 @@ def search(
         return best(scored(_blocks(snapshot, sql), question.vector), k)
 
     def ordered(k: int) -> tuple[Numbers, Floats]:
-        rows, scores = meaning.reached(*nearest(max(k, anew)))
+        rows, scores = nearest(max(k, anew))
         if anew:
             rows, scores = reranked(snapshot, question.vector, rows, scores, anew)
+        # After it: those that are too little alike still tell who is whose neighbour.
+        rows, scores = meaning.reached(rows, scores)
         return rows[:k], scores[:k]
 
     if group_by:
