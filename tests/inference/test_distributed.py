@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from hatcnn.cli.main import run
-from hatcnn.errors import ConfigError, ImageError
+from hatcnn.errors import ImageError
 from hatcnn.gallery import Gallery
 from hatcnn.inference import Embedder, Embeddings
-from hatcnn.inference.distributed import connect, embed_on_cluster, joined
+from hatcnn.inference.distributed import embed_on_cluster, joined
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -141,9 +141,3 @@ def test_the_commands_give_what_one_process_gives(crops, tmp_path, monkeypatch):
     gallery = Gallery.open("town")
     assert {(e.name, e.camera) for e in gallery.entries()} == {(n, "4") for n in alone.names}
     assert gallery.model == alone.fingerprint
-
-
-def test_says_that_ray_is_missing(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"hatcnn\[distributed\]"):
-        connect("auto")
