@@ -191,4 +191,5 @@ def test_an_empty_gallery_has_nothing_to_find(tmp_path):
 
 
 def test_sql_has_no_way_out_of_its_quotes():
-    assert to_sql(Compare("camera", "=", "x' or '1'='1")) == "camera = 'x'' or ''1''=''1'"
+    sql = to_sql(Compare("camera", "=", "x' or '1'='1"))
+    assert sql == "camera is not null and (camera = 'x'' or ''1''=''1')"
