@@ -21,6 +21,7 @@ from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.experiments.runs import Run, read_run
 from hatcnn.inference.backends import Backend, BackendName, Precision, load_backend
 from hatcnn.inference.extraction import extract
+from hatcnn.inference.flipping import FlipAveraged
 from hatcnn.models.folder import CALIBRATION, find_model
 
 
@@ -42,6 +43,8 @@ class EvaluateOptions:
     """Distance that ranks."""
     rerank: bool = False
     """Also re-rank by k-reciprocal neighbours."""
+    flip_averaging: bool = False
+    """Embed every picture twice, as it is and mirrored, and take the mean."""
     json: Path | None = None
     """Write everything to this file; - for standard output."""
     features: Path | None = None
@@ -70,6 +73,8 @@ def main(arguments: list[str]) -> None:
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
     )
+    if options.flip_averaging:
+        backend = FlipAveraged(backend)
     dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
     packs = packed_pictures(backend, dataset, strict=options.strict)
     features = [extract(backend, packed, fabric) for packed in packs]
@@ -92,13 +97,15 @@ def main(arguments: list[str]) -> None:
         "pictures": {"query": len(query), "gallery": len(gallery)},
         "backend": options.backend,
         "precision": options.precision,
+        "flip_averaging": options.flip_averaging,
         **result.to_json(),
         "skipped": [{"name": n, "reason": r} for n, r in skipped],
         "report": str(options.report / "report.html") if options.report else None,
     }
     alone = write_report(report, options.json)
     if not alone:
-        print_evaluation(result, title=f"{options.model} on {dataset.name}")
+        flips = ", averaged over flips" if options.flip_averaging else ""
+        print_evaluation(result, title=f"{options.model} on {dataset.name}{flips}")
         for name, reason in skipped:
             print(f"skipped {name}: {reason}")
     if options.report:

@@ -16,6 +16,8 @@ COMMANDS = {
     "experiments": "run a plan of recipes and seeds, resume it, tabulate what came of it",
     "reproduce": "write the paper's table and figures from finished runs",
     "evaluate": "rank a gallery with a trained network and report how well",
+    "tune": "choose the attributes' weight in the ranking, on people kept out of training",
+    "reduce": "make a network's vectors shorter, and measure what that costs",
     "calibrate": "find out what scores mean: probabilities, and thresholds by error rate",
     "embed": "turn pictures into vectors and attributes",
     "explain": "draw where the network looked, or what made two pictures alike",

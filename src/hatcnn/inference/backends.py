@@ -47,8 +47,8 @@ class Backend(Protocol):
             images: (n, H, W, 3) RGB of the network's input size.
 
         Returns:
-            Identity vectors (n, 2 d), both halves of length 1, and, where the network predicts
-            attributes, their logits (n, 26).
+            Identity vectors (n, `config.vector_dim`) of length sqrt(2), each half of length 1 where
+            they are not reduced, and, where the network predicts attributes, their logits (n, 26).
         """
         ...
 

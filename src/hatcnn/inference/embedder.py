@@ -91,7 +91,7 @@ class Embedder:
         """
         config = self.backend.config
         limits = QualityLimits() if quality is True else quality or None
-        vectors = [np.empty((0, 2 * config.feature_dim), np.float32)]
+        vectors = [np.empty((0, config.vector_dim), np.float32)]
         logits = [np.empty((0, NUM_ATTRIBUTES), np.float32)]
         names: list[str] = []
         flags: list[tuple[str, ...]] = []

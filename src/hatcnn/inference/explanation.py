@@ -135,6 +135,11 @@ class Explainer:
         self.network = network.eval().requires_grad_(False)
         self.config = config
         self._identity = network.identity if isinstance(network, HATCNN) else network
+        if self._identity.reduction is not None:
+            raise EvaluationError(
+                "reduced vectors have no global and local part to explain: explain the model that "
+                "this one was reduced from"
+            )
         behind: list[nn.Module | None] = [
             self._identity.global_head,
             self._identity.local_head,

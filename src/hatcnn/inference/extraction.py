@@ -34,7 +34,7 @@ def extract(backend: Backend, packed: PackedSplit, fabric: Fabric | None = None)
     config = backend.config
     rank, processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
     total = len(packed.split)
-    vectors = np.zeros((total, 2 * config.feature_dim), np.float32)
+    vectors = np.zeros((total, config.vector_dim), np.float32)
     logits = np.zeros((total, NUM_ATTRIBUTES), np.float32)
     with progress("embedding", total, "pictures") as advance:
         for start in range(0, total, BATCH_SIZE)[rank::processes]:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hatcnn.models.blocks import folded
 from hatcnn.models.config import ModelConfig
-from hatcnn.models.embedding import identity_vector
+from hatcnn.models.embedding import Reduction, identity_vector
 from hatcnn.models.hacnn import Output
 from hatcnn.models.hatcnn import HATCNN
 from hatcnn.models.preprocessing import normalise
@@ -29,8 +29,12 @@ class InferenceGraph(nn.Module):
         self.epsilon, self.attributes = config.norm_epsilon, attributes
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(n, H, W, 3) uint8 to (n, 2 d) and, where there are attributes, (n, 26)."""
+        """(n, H, W, 3) uint8 to vectors and, where there are attributes, logits; see `Backend`."""
         output: Output = self.network(normalise(images))
         vectors = identity_vector(output, self.epsilon)
+        network = self.network
+        reduction = (network.identity if isinstance(network, HATCNN) else network).reduction
+        if isinstance(reduction, Reduction):
+            vectors = reduction(vectors)
         logits = output.attribute_logits
         return (vectors, logits.float()) if self.attributes and logits is not None else (vectors,)

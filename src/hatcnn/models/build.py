@@ -16,6 +16,7 @@ from hatcnn.models.attention import (
 )
 from hatcnn.models.blocks import AttributeHead, ConvBlock, FeatureHead, InceptionA, InceptionB
 from hatcnn.models.config import AttributeScheme, ColourModel, ModelConfig
+from hatcnn.models.embedding import Reduction
 from hatcnn.models.hacnn import HACNN, Level, LocalStream
 from hatcnn.models.hatcnn import HATCNN, AttributeNetwork
 
@@ -67,6 +68,7 @@ def _build_hacnn(config: ModelConfig) -> HACNN:
             if config.attributes == "shared"
             else None
         ),
+        reduction=Reduction(2 * dim, config.reduced_dim) if config.reduced_dim else None,
     )
 
 

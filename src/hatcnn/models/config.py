@@ -52,6 +52,9 @@ class ModelConfig:
     norm_epsilon: float = 0.0
     """Smallest L2 norm that features are divided by. The published 0 makes an all-zero feature
     NaN."""
+    reduced_dim: int = 0
+    """Length of the vector after the projection that ``hatcnn reduce`` fits, up to twice
+    `feature_dim`; 0 keeps both features side by side."""
     colours: ColourModel = "independent"
     """How attribute logits read: 26 sigmoids, or colours as one choice among each group and an
     implicit "other" whose logit is 0."""
@@ -61,11 +64,20 @@ class ModelConfig:
             raise ConfigError(f"channels must be positive multiples of 16, not {self.channels}")
         if not 0 <= self.region_reach <= 1:
             raise ConfigError(f"region_reach must be from 0 to 1, not {self.region_reach}")
+        if not 0 <= self.reduced_dim <= 2 * self.feature_dim:
+            raise ConfigError(
+                f"reduced_dim must be from 0 to {2 * self.feature_dim}, not {self.reduced_dim}"
+            )
         if self.height < 32 or self.width < 32 or self.height % 16 or self.width % 16:
             raise ConfigError(
                 f"input height and width must be multiples of 16 and at least 32, "
                 f"not {self.height} x {self.width}"
             )
+
+    @property
+    def vector_dim(self) -> int:
+        """Length of the identity vector."""
+        return self.reduced_dim or 2 * self.feature_dim
 
     @property
     def region_sizes(self) -> tuple[tuple[int, int], ...]:

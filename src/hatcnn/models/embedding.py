@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hatcnn.models.hacnn import Output
 
@@ -23,6 +25,36 @@ def identity_vector(output: Output, epsilon: float = 0.0) -> Tensor:
     return torch.cat(
         [part / part.norm(dim=1, keepdim=True).clamp_min(epsilon) for part in parts], dim=1
     )
+
+
+class Reduction(nn.Module):
+    """Fewer numbers for almost the same inner products: a projection found after training.
+
+    Its weight is a buffer, because nothing trains it.
+
+    Args:
+        in_features: length of `identity_vector`.
+        out_features: length after it.
+    """
+
+    weight: Tensor
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(out_features, in_features))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(N, in) of length sqrt(2) to (N, out) of the same length."""
+        device = vectors.device.type
+        # The last product decides every vector; bfloat16 would save nothing here.
+        exact = (
+            torch.autocast(device, enabled=False)
+            if torch.is_autocast_enabled(device)
+            else nullcontext()
+        )
+        with exact:
+            reduced = vectors @ self.weight.T
+        return reduced * (2**0.5 / reduced.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
 
 def with_other(logits: Tensor) -> Tensor:

@@ -137,6 +137,8 @@ class HACNN(nn.Module):
             branch predicts attributes; none otherwise.
         attribute_head: from five times the last level's channels, those of the global branch and
             of the four regions, to 26 logits, for the shared scheme; none otherwise.
+        reduction: of the vector made of both features, for whoever makes it; the network itself
+            does not call it.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class HACNN(nn.Module):
         local_head: FeatureHead,
         attribute_classifier: nn.Module | None = None,
         attribute_head: nn.Module | None = None,
+        reduction: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -155,6 +158,7 @@ class HACNN(nn.Module):
         self.local_head = local_head
         self.attribute_classifier = attribute_classifier
         self.attribute_head = attribute_head
+        self.reduction = reduction
 
     def forward(self, images: Tensor, *, with_attention: bool = False) -> Output:
         """Normalised images (N, 3, H, W) to an `Output`."""

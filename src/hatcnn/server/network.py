@@ -22,7 +22,7 @@ class Network:
     def __init__(self, embedder: Any) -> None:
         self.backend = embedder.backend
         self.config = self.backend.config
-        self.dimension: int = 2 * self.config.feature_dim
+        self.dimension: int = self.config.vector_dim
         self.has_attributes: bool = self.config.attributes != "none"
         self.fingerprint: str | None = getattr(self.backend, "fingerprint", None) or None
 

@@ -130,6 +130,10 @@ class Recipe:
                 "loss.triplet_weight needs sampling.pictures_per_identity of at least 2: "
                 "a triplet is two pictures of one person and one of another"
             )
+        if self.model.reduced_dim:
+            raise ConfigError(
+                "model.reduced_dim cannot be trained: train with 0, then run 'hatcnn reduce'"
+            )
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging must be at least 0 and below 1, not {self.averaging}")
 
