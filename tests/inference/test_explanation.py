@@ -11,6 +11,7 @@ from hatcnn.errors import EvaluationError
 from hatcnn.inference.contributions import place_regions
 from hatcnn.inference.explanation import Explainer
 from hatcnn.models.attention import sample_regions
+from hatcnn.models.blocks import AttributeGate
 from hatcnn.models.build import build_model
 from hatcnn.models.embedding import identity_vector
 from hatcnn.models.hatcnn import HATCNN, AttributeNetwork
@@ -23,6 +24,7 @@ CONFIGS = {
     "shared": replace(NARROW, attributes="shared"),
     "local": replace(NARROW, attributes="local-joint"),
     "none": replace(NARROW, attributes="none"),
+    "gated": replace(NARROW, attributes="shared", attribute_gate=True),
     "neck": replace(NARROW, attributes="shared", bn_neck=True, colours="exclusive"),
 }
 
@@ -37,6 +39,8 @@ def explainer(config):
             module.bias.data.uniform_(-0.2, 0.5)
             module.running_mean.uniform_(-0.1, 0.3)
             module.running_var.uniform_(0.5, 1.5)
+        if isinstance(module, AttributeGate):
+            module.linear.weight.data.uniform_(-1, 1)
     return Explainer(network, config)
 
 

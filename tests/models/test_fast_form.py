@@ -27,6 +27,7 @@ CONFIGS = {
     "local joint": replace(NARROW, attributes="local-joint"),
     "shared head": replace(NARROW, attributes="shared"),
     "anchored": replace(PLUS, region_reach=0.2, attributes="shared"),
+    "gated": replace(PLUS, region_reach=0.2, attributes="shared", attribute_gate=True),
     "odd grid": replace(NARROW, height=80, width=48),
 }
 FIELDS = ("global_feature", "local_feature", "attribute_logits", "global_metric", "local_metric")

@@ -176,6 +176,9 @@ class PlainHACNN(nn.Module):
         self.attribute_head = None
         if config.attributes == "shared":
             self.attribute_head = PlainAttributeHead(5 * widths[3], config.attribute_dim)
+        self.attribute_gate = None
+        if config.attribute_gate:
+            self.attribute_gate = PlainAttributeGate(dim)
 
     def forward(self, images):
         x, local = self.stem(images), None
@@ -189,6 +192,10 @@ class PlainHACNN(nn.Module):
             logits = self.attribute_classifier(local_feature)
         if self.attribute_head:
             logits = self.attribute_head(torch.cat([x.mean(dim=(2, 3)), pooled], dim=1))
+        if self.attribute_gate:
+            of_global, of_local = self.attribute_gate(logits)
+            feature, metric = feature * of_global, metric * of_global
+            local_feature, local_metric = local_feature * of_local, local_metric * of_local
         return Output(
             feature,
             local_feature,
@@ -199,6 +206,16 @@ class PlainHACNN(nn.Module):
             self.local_head.classify(local_feature) if self.training else None,
             (),
         )
+
+
+class PlainAttributeGate(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.linear = nn.Linear(NUM_ATTRIBUTES, 2 * dim)
+
+    def forward(self, logits):
+        factors = 2 * torch.sigmoid(self.linear(torch.sigmoid(logits.detach())))
+        return factors[:, : factors.shape[1] // 2], factors[:, factors.shape[1] // 2 :]
 
 
 class PlainAttributeHead(nn.Module):

@@ -7,7 +7,7 @@ from pytorch_metric_learning import miners, reducers
 from torch.nn import functional as F
 
 from hatcnn.attributes import BINARY, LOWER_COLOURS, UNKNOWN, UPPER_COLOURS
-from hatcnn.training.losses import attribute_loss, batch_hard_triplet
+from hatcnn.training.losses import attribute_loss, batch_hard_triplet, positive_shares
 
 
 @pytest.mark.parametrize("scale", [1.0, 10.0])
@@ -100,3 +100,33 @@ def test_exclusive_colours_are_a_softmax_with_other():
             terms.append(-probability.log().reshape(1, 1))
     expected = torch.cat([t.flatten() for t in terms]).mean()
     torch.testing.assert_close(attribute_loss(logits, labels, "exclusive"), expected)
+
+
+@pytest.mark.parametrize("colours", ["independent", "exclusive"])
+def test_balanced_labels_count_by_how_rare_they_are(colours):
+    logits, labels = torch.randn(5, 26), labels_of(5)
+    shares = torch.rand(26) / 10
+    total = torch.zeros(())
+    for row in range(5):
+        for i in range(26) if colours == "independent" else BINARY:
+            one = bool(labels[row, i] == 1)
+            p = torch.sigmoid(logits[row, i])
+            otherwise = 1 - shares[i] if one else shares[i]
+            total += -torch.exp(otherwise) * (p if one else 1 - p).log()
+        for group in () if colours == "independent" else (UPPER_COLOURS, LOWER_COLOURS):
+            odds = torch.cat((torch.ones(1), logits[row, list(group)].exp()))
+            of_class = torch.cat((1 - shares[list(group)].sum()[None], shares[list(group)]))
+            here = [k for k, c in enumerate(group, start=1) if labels[row, c] == 1]
+            k = here[0] if here else 0
+            total += -torch.exp(1 - of_class[k]) * (odds[k] / odds.sum()).log()
+    terms = 5 * (26 if colours == "independent" else len(BINARY) + 2)
+    loss = attribute_loss(logits, labels, colours, shares)
+    torch.testing.assert_close(loss, total / terms)
+
+
+def test_shares_are_of_the_known_labels():
+    labels = torch.full((4, 26), UNKNOWN, dtype=torch.int8)
+    labels[:3, 0] = torch.tensor([1, 0, 0], dtype=torch.int8)
+    shares = positive_shares(labels)
+    assert shares[0] == pytest.approx(1 / 3)
+    assert (shares[1:] == 0.5).all()

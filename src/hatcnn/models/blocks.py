@@ -216,6 +216,29 @@ class AttributeHead(nn.Module):
         return logits
 
 
+class AttributeGate(nn.Module):
+    """What the person wears decides which numbers of the features count.
+
+    The probabilities are taken as they are: identities do not train the attributes through them,
+    and with the gate held where it is the features stay linear behind their cut-off.
+
+    Args:
+        num_attributes: probabilities in.
+        out_features: factors out.
+    """
+
+    def __init__(self, num_attributes: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_attributes, out_features)
+        # All factors are 1 at the start, so that training begins with the network without a gate.
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(N, attributes) to factors (N, out) in (0, 2)."""
+        return 2 * torch.sigmoid(self.linear(torch.sigmoid(logits.detach())))
+
+
 class FeatureHead(nn.Module):
     """From pooled channels to the vector that describes the person, and to identity logits.
 

@@ -14,7 +14,14 @@ from hatcnn.models.attention import (
     HardAttention,
     SoftAttention,
 )
-from hatcnn.models.blocks import AttributeHead, ConvBlock, FeatureHead, InceptionA, InceptionB
+from hatcnn.models.blocks import (
+    AttributeGate,
+    AttributeHead,
+    ConvBlock,
+    FeatureHead,
+    InceptionA,
+    InceptionB,
+)
 from hatcnn.models.config import AttributeScheme, ColourModel, ModelConfig
 from hatcnn.models.embedding import Reduction
 from hatcnn.models.hacnn import HACNN, Level, LocalStream
@@ -68,6 +75,7 @@ def _build_hacnn(config: ModelConfig) -> HACNN:
             if config.attributes == "shared"
             else None
         ),
+        attribute_gate=AttributeGate(NUM_ATTRIBUTES, 2 * dim) if config.attribute_gate else None,
         reduction=Reduction(2 * dim, config.reduced_dim) if config.reduced_dim else None,
     )
 

@@ -34,6 +34,9 @@ class ModelConfig:
     """Channels of the stem."""
     feature_dim: int = 512
     """Length of the global and of the local feature."""
+    attribute_gate: bool = False
+    """Multiply both features by factors in (0, 2) that are read off the attributes'
+    probabilities; for the shared scheme."""
     attribute_dim: int = 100
     """Hidden width of the attribute network."""
     suppressing_attention: bool = False
@@ -64,6 +67,8 @@ class ModelConfig:
             raise ConfigError(f"channels must be positive multiples of 16, not {self.channels}")
         if not 0 <= self.region_reach <= 1:
             raise ConfigError(f"region_reach must be from 0 to 1, not {self.region_reach}")
+        if self.attribute_gate and self.attributes != "shared":
+            raise ConfigError(f"attribute_gate needs attributes shared, not {self.attributes}")
         if not 0 <= self.reduced_dim <= 2 * self.feature_dim:
             raise ConfigError(
                 f"reduced_dim must be from 0 to {2 * self.feature_dim}, not {self.reduced_dim}"

@@ -137,6 +137,8 @@ class HACNN(nn.Module):
             branch predicts attributes; none otherwise.
         attribute_head: from five times the last level's channels, those of the global branch and
             of the four regions, to 26 logits, for the shared scheme; none otherwise.
+        attribute_gate: from the head's logits to a factor for each number of both features; none
+            leaves them as they are.
         reduction: of the vector made of both features, for whoever makes it; the network itself
             does not call it.
     """
@@ -149,6 +151,7 @@ class HACNN(nn.Module):
         local_head: FeatureHead,
         attribute_classifier: nn.Module | None = None,
         attribute_head: nn.Module | None = None,
+        attribute_gate: nn.Module | None = None,
         reduction: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -158,6 +161,7 @@ class HACNN(nn.Module):
         self.local_head = local_head
         self.attribute_classifier = attribute_classifier
         self.attribute_head = attribute_head
+        self.attribute_gate = attribute_gate
         self.reduction = reduction
 
     def forward(self, images: Tensor, *, with_attention: bool = False) -> Output:
@@ -177,6 +181,10 @@ class HACNN(nn.Module):
             attribute_logits = self.attribute_classifier(local_feature)
         if self.attribute_head:
             attribute_logits = self.attribute_head(torch.cat((global_pooled, local_pooled), dim=1))
+        if self.attribute_gate:
+            of_global, of_local = self.attribute_gate(attribute_logits).chunk(2, dim=1)
+            global_feature, global_metric = global_feature * of_global, global_metric * of_global
+            local_feature, local_metric = local_feature * of_local, local_metric * of_local
         return Output(
             global_feature=global_feature,
             local_feature=local_feature,

@@ -21,7 +21,12 @@ from hatcnn.training.recipe import Loss
 
 
 def losses(
-    output: Output, classes: Tensor, attributes: Tensor, weights: Loss, colours: ColourModel
+    output: Output,
+    classes: Tensor,
+    attributes: Tensor,
+    weights: Loss,
+    colours: ColourModel,
+    shares: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """All losses of a batch, each a scalar, with their weighted sum as ``"total"``.
 
@@ -32,6 +37,7 @@ def losses(
         weights: of the terms. Triplets of weight 0 are not computed; attributes are, so that
             every parameter has a gradient.
         colours: how attribute logits read.
+        shares: `positive_shares` of the training labels, where attributes are to be balanced.
     """
     terms = {}
     logits = [o for o in (output.global_logits, output.local_logits) if o is not None]
@@ -52,7 +58,9 @@ def losses(
         )
         total = total + weights.triplet_weight * terms["triplet"]
     if output.attribute_logits is not None:
-        terms["attributes"] = attribute_loss(output.attribute_logits.float(), attributes, colours)
+        terms["attributes"] = attribute_loss(
+            output.attribute_logits.float(), attributes, colours, shares
+        )
         total = total + weights.attribute_weight * terms["attributes"]
     return {"total": total, **terms}
 
@@ -80,7 +88,9 @@ def batch_hard_triplet(features: Tensor, classes: Tensor, scale: float) -> Tenso
     return (loss * complete).sum() / complete.sum().clamp_min(1)
 
 
-def attribute_loss(logits: Tensor, labels: Tensor, colours: ColourModel) -> Tensor:
+def attribute_loss(
+    logits: Tensor, labels: Tensor, colours: ColourModel, shares: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of the attributes, mean over the known labels of all processes.
 
     Independent: binary cross-entropy of 26 logits, the published loss. Exclusive: binary
@@ -91,18 +101,38 @@ def attribute_loss(logits: Tensor, labels: Tensor, colours: ColourModel) -> Tens
         logits: (N, 26).
         labels: (N, 26): 0, 1 or `UNKNOWN`, which takes no part.
         colours: see above.
+        shares: (26,) of the training labels that are 1. With them a term counts by e to the share
+            of labels that say otherwise.
     """
     if colours == "independent":
-        return _masked_mean(*_binary_terms(logits, labels))
-    values, known = _binary_terms(logits[:, BINARY], labels[:, BINARY])
+        return _masked_mean(*_binary_terms(logits, labels, shares))
+    of_binary = None if shares is None else shares[list(BINARY)]
+    values, known = _binary_terms(logits[:, BINARY], labels[:, BINARY], of_binary)
     for group in (UPPER_COLOURS, LOWER_COLOURS):
         group_labels = labels[:, group]
         # Colours are at most one-hot; a column of zeros in front makes "none" the class "other".
         choice = F.pad(group_labels.clamp_min(0), (1, 0)).argmax(dim=1)
         term = F.cross_entropy(with_other(logits[:, group]), choice, reduction="none")
+        if shares is not None:
+            of_group = shares[list(group)]
+            of_choice = torch.cat((1 - of_group.sum(dim=0, keepdim=True), of_group))
+            term = term * torch.exp(1 - of_choice[choice])
         values = torch.cat((values, term[:, None]), dim=1)
         known = torch.cat((known, (group_labels != UNKNOWN).all(dim=1, keepdim=True)), dim=1)
     return _masked_mean(values, known)
+
+
+def positive_shares(labels: Tensor) -> Tensor:
+    """Of each attribute's known labels the share that is 1; 0.5 where none is known.
+
+    Args:
+        labels: (n, 26) of the training pictures.
+
+    Returns:
+        (26,) float32 in [0, 1].
+    """
+    known = (labels != UNKNOWN).sum(dim=0)
+    return torch.where(known > 0, (labels == 1).sum(dim=0) / known.clamp_min(1), 0.5)
 
 
 def gather(x: Tensor) -> Tensor:
@@ -116,10 +146,12 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _binary_terms(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _binary_terms(logits: Tensor, labels: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
     terms = F.binary_cross_entropy_with_logits(
         logits, labels.clamp_min(0).to(logits.dtype), reduction="none"
     )
+    if shares is not None:
+        terms = terms * torch.exp(torch.where(labels == 1, 1 - shares, shares))
     return terms, labels != UNKNOWN
 
 

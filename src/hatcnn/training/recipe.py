@@ -48,6 +48,9 @@ class Loss:
     """Distances of unit vectors are multiplied by this before the soft margin."""
     attribute_weight: float = 1.0
     """Weight of the attribute loss, where the network predicts attributes."""
+    balance_attributes: bool = False
+    """Weigh a label by e to the share of training labels that say otherwise, so that rare
+    attributes count more (Li et al., 2015)."""
 
 
 @dataclass(frozen=True, kw_only=True)

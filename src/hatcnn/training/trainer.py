@@ -29,7 +29,7 @@ from hatcnn.training.batches import Batches
 from hatcnn.training.board import Board
 from hatcnn.training.card import model_card
 from hatcnn.training.data import TrainingData
-from hatcnn.training.losses import losses
+from hatcnn.training.losses import losses, positive_shares
 from hatcnn.training.position import Position
 from hatcnn.training.recipe import Recipe
 from hatcnn.training.run_folder import RunFolder
@@ -89,6 +89,11 @@ class Trainer:
         self.wrapped, self.optimiser = fabric.setup(network, optimiser)
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
         self.batches = Batches(data, recipe, fabric.device)
+        self.shares = (
+            positive_shares(data.attributes).to(fabric.device)
+            if recipe.loss.balance_attributes
+            else None
+        )
         self.first_step_seconds: float | None = None
         self.first_bad_step = torch.tensor(-1, device=fabric.device)
 
@@ -217,7 +222,8 @@ class Trainer:
     def _forward(self, indices: Indices, rows: slice) -> dict[str, Tensor]:
         images, classes, attributes = self.batches(indices, self.at.step, rows)
         output = self.wrapped(images)
-        return losses(output, classes, attributes, self.recipe.loss, self.recipe.model.colours)
+        recipe = self.recipe
+        return losses(output, classes, attributes, recipe.loss, recipe.model.colours, self.shares)
 
     def _check_finite(self) -> None:
         step = int(self.first_bad_step)
