@@ -79,6 +79,8 @@ def test_results_outlive_the_runs_they_came_from(command):
     shutil.rmtree(command.runs / "shared/seed-0")
     after = command(train=False)
     assert after == before
+    assert command() == before
+    assert not (command.runs / "shared/seed-0").exists(), "what is known is not run again"
     command.plan.write_text(PLAN.replace("--model.attributes none", "--model.attributes separate"))
     shutil.rmtree(command.runs)
     shared, none = command(train=False)

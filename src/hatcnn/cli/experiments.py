@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ class ExperimentsOptions:
     """Data set; none only tabulates what is finished."""
     results: Path | None = None
     """Write the results to this .json file and, as a table, to the .md file beside it. What the
-    file says of runs whose folders are gone is kept."""
+    file says of runs whose folders are gone is kept, and they are not run again."""
     max_minutes: float | None = None
     """Stop cleanly after so many minutes; the same command goes on."""
     machine: Annotated[Machine, tyro.conf.arg(name="")] = field(default_factory=Machine)
@@ -48,8 +49,8 @@ def main(arguments: list[str]) -> None:
     if options.results:
         check_writable(options.results)
         earlier = _read_results(options.results)
-    failed = _run(plan, options) if options.data else []
-    _print_states(plan, options.out)
+    failed = _run(plan, options, earlier) if options.data else []
+    _print_states(plan, options.out, earlier)
     if options.results:
         found = [outcomes(experiment, options.out, earlier) for experiment in plan.experiments]
         write_json(options.results, results_json(plan, found))
@@ -69,8 +70,11 @@ def _read_results(path: Path) -> dict[str, Any] | None:
         raise ExperimentError(f"{path} is no results file ({error}): move it away") from None
 
 
-def _run(plan: Plan, options: ExperimentsOptions) -> list[str]:
-    """Train what is unfinished; what failed is said at the end and does not stop the others."""
+def _run(plan: Plan, options: ExperimentsOptions, earlier: Mapping[str, Any] | None) -> list[str]:
+    """Train what neither its folder nor the results file says is finished.
+
+    What failed is said at the end and does not stop the others.
+    """
     assert options.data
     dataset = open_dataset(options.data)
     if plan.hold_out:
@@ -78,8 +82,9 @@ def _run(plan: Plan, options: ExperimentsOptions) -> list[str]:
     started = time.monotonic()
     failed: list[str] = []
     for experiment in plan.experiments:
+        known = {o.seed for o in outcomes(experiment, options.out, earlier)}
         for folder, recipe in experiment.runs(options.out):
-            if _state(folder) == "finished":
+            if recipe.seed in known:
                 continue
             left = None
             if options.max_minutes is not None:
@@ -104,11 +109,13 @@ def _run(plan: Plan, options: ExperimentsOptions) -> list[str]:
     return failed
 
 
-def _print_states(plan: Plan, root: Path) -> None:
+def _print_states(plan: Plan, root: Path, earlier: Mapping[str, Any] | None) -> None:
     states = table(plan.title, "experiment", "seed", "state")
     for experiment in plan.experiments:
+        known = {o.seed for o in outcomes(experiment, root, earlier)}
         for folder, recipe in experiment.runs(root):
-            states.add_row(experiment.name, str(recipe.seed), _state(folder))
+            state = "finished" if recipe.seed in known else _state(folder)
+            states.add_row(experiment.name, str(recipe.seed), state)
     console.print(states)
 
 
@@ -116,6 +123,4 @@ def _state(folder: Path) -> str:
     if not (folder / "recipe.json").exists():
         return "waiting"
     run = read_run(folder)
-    if run.finished:
-        return "finished"
     return f"{len(run.epochs)} of {run.recipe['epochs']} epochs"
