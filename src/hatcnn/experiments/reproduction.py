@@ -107,7 +107,7 @@ def findings(found: dict[str, Series]) -> list[str]:
     words = [
         _attributes_early(hat),
         _compare(
-            "A network of its own for the attributes beats learning them in the local branch, by "
+            "a network of its own for the attributes beats learning them in the local branch, by "
             "about 5 points of mAP.",
             ("the network of its own", hat),
             ("the local branch", joint),
@@ -156,7 +156,7 @@ def _compare(
     claim: str, a: tuple[str, Series | None], b: tuple[str, Series | None], *, expected: float
 ) -> str:
     """Two recipes' final mAP beside the difference that the paper reports."""
-    claim = f"**The paper: {claim[0].lower()}{claim[1:]}**"
+    claim = f"**The paper: {claim}**"
     (name, ours), (other, theirs) = a, b
     if ours is None or theirs is None:
         missing = " and ".join(n for n, series in (a, b) if series is None)
