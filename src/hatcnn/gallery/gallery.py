@@ -102,6 +102,14 @@ class Gallery:
         snapshot = self._store.snapshot()
         return snapshot.model if snapshot else None
 
+    def acting_as(self, who: str) -> Gallery:
+        """The same gallery, its table shared, with somebody else in its log.
+
+        Args:
+            who: in whose name the one returned searches and forgets.
+        """
+        return Gallery(self._store, Audit(self._audit.path, who), self._precision)
+
     def add(
         self,
         people: Any,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import secrets
 import time
 from collections import OrderedDict
@@ -18,8 +17,8 @@ from fastapi import Request
 
 from hatcnn.errors import GalleryError, ImageError
 from hatcnn.gallery import Gallery, Match
-from hatcnn.gallery.audit import Audit
-from hatcnn.server.batching import Batcher, Floats
+from hatcnn.inference.embeddings import Embeddings
+from hatcnn.server.batching import Batcher
 from hatcnn.server.decoding import Decoded, Upload, decode
 from hatcnn.server.explaining import Reasons
 from hatcnn.server.metrics import Metrics
@@ -36,28 +35,18 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """Pictures that were read, in their order; what `Gallery.add` and `Gallery.search` take.
+class Uploaded:
+    """Pictures that were read, with what `Gallery.add` keeps of their files; n of each.
 
     Attributes:
-        vectors: (n, d) float32 of length 1.
-        attributes: (n, 26) probabilities, or none.
-        names: of the pictures.
-        skipped: (name, reason) of those that could not be read.
-        fingerprint: of the network.
-        pictures, thumbnails: bytes of the files, and of small ones where they were wanted.
+        people: what the network says of them; the unreadable are in ``people.skipped``.
+        pictures: bytes of the files.
+        thumbnails: bytes of small ones, where they were wanted.
     """
 
-    vectors: Floats
-    attributes: Floats | None
-    names: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    fingerprint: str | None
+    people: Embeddings
     pictures: tuple[bytes, ...]
     thumbnails: tuple[bytes | None, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class Service:
@@ -114,8 +103,16 @@ class Service:
         await asyncio.gather(*(asyncio.to_thread(pool.close) for pool in pools))
         await self.batcher.close()
 
-    async def people(self, uploads: Sequence[Upload], *, thumbnails: bool = False) -> People:
+    async def people(self, uploads: Sequence[Upload]) -> Embeddings:
         """Embed pictures; the unreadable are skipped and named.
+
+        Raises:
+            Busy: when too much is waiting.
+        """
+        return (await self.uploaded(uploads)).people
+
+    async def uploaded(self, uploads: Sequence[Upload], *, thumbnails: bool = False) -> Uploaded:
+        """Embed pictures and keep their bytes.
 
         Raises:
             Busy: when too much is waiting.
@@ -145,17 +142,19 @@ class Service:
         attributes = (
             np.array([a for _, a in rows], np.float32) if self.network.has_attributes else None
         )
-        return People(
-            vectors,
-            attributes if rows else None,
-            tuple(upload.name for upload, _ in readable),
-            tuple(skipped),
-            self.network.fingerprint,
+        return Uploaded(
+            Embeddings(
+                vectors,
+                attributes if rows else None,
+                tuple(upload.name for upload, _ in readable),
+                tuple(skipped),
+                fingerprint=self.network.fingerprint or "",
+            ),
             tuple(upload.data for upload, _ in readable),
             tuple(decoded.thumbnail for _, decoded in readable),
         )
 
-    async def person(self, uploads: Sequence[Upload]) -> People:
+    async def person(self, uploads: Sequence[Upload]) -> Embeddings:
         """Embed pictures of one person, of which at least one must be readable.
 
         Raises:
@@ -168,7 +167,7 @@ class Service:
 
     async def read(self, who: str, work: Callable[[Gallery], _T]) -> _T:
         """Ask the gallery in somebody's name."""
-        return await self.reading.run(partial(work, acting_as(self.gallery, who)))
+        return await self.reading.run(partial(work, self.gallery.acting_as(who)))
 
     async def write(self, who: str, work: Callable[[Gallery], _T]) -> _T:
         """Change the gallery in somebody's name.
@@ -177,7 +176,7 @@ class Service:
             Refusal: 403 for a server that only reads.
         """
         self.check_writable()
-        return await self.writing.run(partial(work, acting_as(self.gallery, who)))
+        return await self.writing.run(partial(work, self.gallery.acting_as(who)))
 
     def check_writable(self) -> None:
         """Raise `Refusal` for a server that only reads."""
@@ -206,13 +205,6 @@ class Service:
         if time.monotonic() > until:
             raise Refusal(409, "that confirmation is unknown, used or too old: ask anew")
         return ids
-
-
-def acting_as(gallery: Gallery, who: str) -> Gallery:
-    """The same gallery, its store shared, with somebody else in its log."""
-    other = copy.copy(gallery)
-    other._audit = Audit(gallery._audit.path, who)
-    return other
 
 
 def service_of(request: Request) -> Service:

@@ -40,7 +40,8 @@ async def add(
     their bytes, stay as they are, so that what was cut off can be sent again."""
     service.check_writable()
     service.writing.check()
-    people = await service.people(await read_uploads(pictures), thumbnails=True)
+    uploaded = await service.uploaded(await read_uploads(pictures), thumbnails=True)
+    people = uploaded.people
     if not len(people):
         return Added(added=0, present=0, ids=[], skipped=skipped(people))
     done = await service.write(
@@ -52,8 +53,8 @@ async def add(
             identity=identity,
             tracklet=tracklet,
             tags=[tag for tag in tags if tag],
-            pictures=people.pictures,
-            thumbnails=people.thumbnails,
+            pictures=uploaded.pictures,
+            thumbnails=uploaded.thumbnails,
         ),
     )
     return Added(
