@@ -16,11 +16,12 @@ import numpy as np
 from fastapi import Request
 
 from hatcnn.errors import GalleryError, ImageError
-from hatcnn.gallery import Gallery, Match
+from hatcnn.gallery import Gallery
 from hatcnn.inference.embeddings import Embeddings
 from hatcnn.server.batching import Batcher
 from hatcnn.server.decoding import Decoded, Upload, decode
 from hatcnn.server.explaining import Reasons
+from hatcnn.server.mapping import Map, Mapper
 from hatcnn.server.metrics import Metrics
 from hatcnn.server.network import Network
 from hatcnn.server.pools import Pool
@@ -69,7 +70,7 @@ class Service:
         self.network = Network(embedder)
         _check_same_network(gallery, self.network)
         self.metrics = Metrics()
-        self.reasons = Reasons(model)
+        self.reasons = Reasons(model, self.network.fingerprint)
         self.batcher = Batcher(
             self.network,
             max_batch=settings.max_batch,
@@ -86,6 +87,8 @@ class Service:
         # One writer: commits in turn are quicker than commits that meet and are tried again.
         self.writing = Pool("changes", threads=1, waiting=waiting)
         self.explaining = Pool("explanations", threads=1, waiting=4)
+        self.mapper = Mapper(gallery, settings.map_pictures)
+        self.mapping = Pool("maps", threads=1, waiting=4)
         self.ready = False
         self._confirmations: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
 
@@ -99,7 +102,7 @@ class Service:
     async def stop(self) -> None:
         """Finish what was taken; what was acknowledged is on disk before and after."""
         self.ready = False
-        pools = (self.decoding, self.explaining, self.reading, self.writing)
+        pools = (self.decoding, self.explaining, self.mapping, self.reading, self.writing)
         await asyncio.gather(*(asyncio.to_thread(pool.close) for pool in pools))
         await self.batcher.close()
 
@@ -183,9 +186,28 @@ class Service:
         if self.settings.read_only:
             raise Refusal(403, "this server only reads its gallery")
 
-    def probability(self, match: Match) -> float | None:
-        """That a match by picture shows the same person; none without a calibration."""
-        return self.reasons.probability(match.score)
+    async def map(self) -> Map:
+        """The gallery's map, drawn where it has changed.
+
+        Raises:
+            Busy: when too many wait for one that is being drawn.
+        """
+        kept = await self.reading.run(self.mapper.kept)
+        return kept if kept is not None else await self.mapping.run(self.mapper)
+
+    def meaning(self, false_match_rate: float | None) -> dict[str, Any]:
+        """How scores are read, as `Gallery.search` and `Gallery.forget` take it.
+
+        Raises:
+            Refusal: 501 for a rate where the model has no calibration.
+        """
+        calibration = self.reasons.calibration
+        if false_match_rate is not None and calibration is None:
+            raise Refusal(
+                501, "a false match rate needs a calibration, and this server's model has none: "
+                "'hatcnn calibrate' makes one"
+            )  # fmt: skip
+        return {"calibration": calibration, "false_match_rate": false_match_rate}
 
     def ask_confirmation(self, ids: Sequence[str]) -> str:
         """A token by which these entries, and no others, can be forgotten for a while."""

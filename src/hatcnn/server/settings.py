@@ -65,6 +65,8 @@ class Settings:
     """That decode pictures."""
     search_threads: int = 2
     """That read the gallery."""
+    map_pictures: int = 2000
+    """Entries of the gallery's map, drawn at random; 2,000 take some ten seconds of one core."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -13,11 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hatcnn.attributes import ATTRIBUTES, column
 from hatcnn.evaluation import AttributeScores, Group
+from hatcnn.visualize.arranging import FEWEST_TO_ARRANGE, arrange
 from hatcnn.visualize.figures import BLUE, GREY, MARKERS, OKABE_ITO, ORANGE
 from hatcnn.visualize.words import short_name
-
-_FEWEST_TO_MAP = 8
-"""Pictures below which t-SNE has nothing to arrange."""
 
 
 def attribute_chart(scores: AttributeScores) -> Figure:
@@ -197,16 +195,13 @@ def gallery_map(
     Returns:
         The figure; none where there are too few pictures to arrange.
     """
-    from sklearn.manifold import TSNE
-
     people = np.random.default_rng(seed).permutation(np.unique(pids[pids > 0]))
     rows = [np.flatnonzero(pids == pid) for pid in people[:most]]
     chosen = np.concatenate(rows)[:most] if rows else np.empty(0, np.int64)
     vectors, pids = vectors[chosen], pids[chosen]
-    if len(pids) < _FEWEST_TO_MAP:
+    if len(pids) < FEWEST_TO_ARRANGE:
         return None
-    perplexity = min(30.0, (len(pids) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+    places, _ = arrange(vectors, seed=seed)
     figure = Figure(figsize=(7.0, 5.6), layout="constrained")
     axes = figure.add_subplot()
     known, counts = np.unique(pids, return_counts=True)

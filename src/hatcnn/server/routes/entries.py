@@ -13,7 +13,18 @@ from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.routes.pictures import Pictures, skipped
-from hatcnn.server.schemas import Added, Entries, Entry, EntryId, Offset, Statistics, Text, Where
+from hatcnn.server.schemas import (
+    Added,
+    Entries,
+    Entry,
+    EntryId,
+    GalleryMap,
+    Offset,
+    Point,
+    Statistics,
+    Text,
+    Where,
+)
 from hatcnn.server.service import who_asks
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
@@ -116,3 +127,20 @@ async def stats(service: ServiceOf, who: Who) -> Statistics:
     """The gallery in numbers."""
     found = await service.read(who, lambda gallery: gallery.stats(recall_queries=0))
     return Statistics.model_validate(found.to_json())
+
+
+@router.get("/map")
+async def gallery_map(service: ServiceOf) -> GalleryMap:
+    """Some entries in the plane, alike ones near each other. Drawn anew when the gallery has
+    changed, which takes seconds."""
+    found = await service.map()
+    places = found.places.astype(float).round(4).tolist()
+    return GalleryMap(
+        method=found.method,
+        note=found.note,
+        entries=found.of,
+        points=[
+            Point(id=e.id, x=x, y=y, camera=e.camera, seen_at=e.seen_at, identity=e.identity)
+            for e, (x, y) in zip(found.entries, places, strict=True)
+        ],
+    )
