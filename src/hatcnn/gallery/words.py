@@ -106,8 +106,17 @@ def _choices() -> Iterator[Choice]:
         if attribute.group == "binary":
             both = (attribute.present, attribute.absent)
             bare = attribute.absent == f"no {attribute.present}"
-            name = attribute.present if bare else " or ".join(both)
+            name = attribute.present if bare else _either(*both)
             yield Choice(name, tuple((words, words) for words in both))
+
+
+def _either(one: str, other: str) -> str:
+    """Two ways in few words: what they end in alike is said once."""
+    first, second = one.split(), other.split()
+    alike = 0
+    while alike < min(len(first), len(second)) and first[-1 - alike] == second[-1 - alike]:
+        alike += 1
+    return " ".join([*first[: len(first) - alike], "or", *second])
 
 
 CHOICES: tuple[Choice, ...] = tuple(_choices())

@@ -15,10 +15,10 @@ _M_MMAP_THRESHOLD = -3
 def keep_large_blocks_apart() -> bool:
     """Have every block of 1 MiB and more mapped by itself, so that freeing it gives it back.
 
-    glibc means to, but each such block that is freed raises its limit, up to 32 MiB: pixels of later
-    pictures go into the heaps of the decoding threads, which small blocks behind them keep from
-    shrinking. Memory then wanders upwards with the largest pictures that met. Setting the limit, to
-    whatever value, ends its rising. It holds for the whole process.
+    glibc means to, but each such block that is freed raises its limit, up to 32 MiB: pixels of
+    later pictures go into the heaps of the decoding threads, which small blocks behind them keep
+    from shrinking. Memory then wanders upwards with the largest pictures that met. Setting the
+    limit, to whatever value, ends its rising. It holds for the whole process.
 
     Returns:
         Whether it was done; only glibc knows it.

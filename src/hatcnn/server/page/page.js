@@ -20,7 +20,7 @@ async function show(question, title) {
   next = null;
   chosen = [];
   $("results").replaceChildren();
-  for (const id of ["more", "compare", "forget-person"]) $(id).hidden = true;
+  for (const id of ["more", "compare", "forget-person", "meaning"]) $(id).hidden = true;
   say("Searching…");
   try {
     const found = await question(0);
@@ -42,6 +42,7 @@ function list(found) {
 }
 function strength(match) {
   if (match.score === undefined) return "";
+  if (match.probability !== null && match.probability !== match.score) $("meaning").hidden = false;
   return match.probability === null ? `score ${match.score.toFixed(3)}` : percent(match.probability);
 }
 // Nothing is certain, so that nothing is rounded to it.
@@ -85,7 +86,7 @@ $("browse").addEventListener("click", () => {
   show(async (offset) => {
     const fields = new URLSearchParams({ limit: 24, offset, ...(filter && { where: filter }) });
     const found = await json(`entries?${fields}`);
-    return { matches: found.entries, next_offset: found.next_offset, searched: (await overview()).entries };
+    return { matches: found.entries, next_offset: found.next_offset, searched: (await json("ready")).entries };
   }, "As they are stored");
 });
 $("more").addEventListener("click", async () => {
