@@ -16,6 +16,7 @@ from hatcnn.gallery.audit import Audit, audit_path
 from hatcnn.gallery.checks import check_fits, check_page
 from hatcnn.gallery.choosing import Choice
 from hatcnn.gallery.descriptions import parse_description
+from hatcnn.gallery.exact import Numbers
 from hatcnn.gallery.filters import parse_filter
 from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
@@ -327,8 +328,13 @@ class Gallery:
             return []
 
         def read(snapshot: Snapshot) -> list[Entry]:
-            rows = snapshot.rows(["id"], to_sql(condition) if condition else None)
-            page = rows["_rowid"].to_numpy().astype(np.int64)[offset : offset + limit]
+            rows: Numbers
+            if condition is None and snapshot.ids_fit_in_memory:
+                rows = np.sort(snapshot.ids[1])
+            else:
+                where = to_sql(condition) if condition else None
+                rows = snapshot.rows(["id"], where)["_rowid"].to_numpy().astype(np.int64)
+            page = rows[offset : offset + limit]
             return [Entry.of(row) for row in snapshot.take(page, DESCRIPTION)]
 
         return self._with_snapshot(read)
