@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,18 +159,27 @@ def training_chart(
             for name in rankings
             for score, words in (("mAP", "mAP"), ("rank_1", "Rank-1"))
         }
-        _lines(charts[1], done, scores, "per cent", "Evaluation")
+        # Rankings often differ by less than a line's width: the second lets the first be seen.
+        second = {label for label in scores if not label.endswith(f", {rankings[0]}")}
+        _lines(charts[1], done, scores, "per cent", "Evaluation", over=second)
         charts[1].set_ylim(0, 100)
     return figure
 
 
 def _lines(
-    axes: Axes, at: Sequence[int], lines: Mapping[str, Sequence[float]], y_label: str, title: str
+    axes: Axes,
+    at: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    y_label: str,
+    title: str,
+    *,
+    over: Collection[str] = (),
 ) -> None:
     for i, (name, values) in enumerate(lines.items()):
         colour, marker = OKABE_ITO[i % len(OKABE_ITO)], MARKERS[i % len(MARKERS)]
         every = max(1, len(at) // 8)
-        axes.plot(at, values, color=colour, marker=marker, ms=5, markevery=every, label=name)
+        look = {"ls": ":", "ms": 9, "mfc": "none"} if name in over else {"ls": "-", "ms": 5}
+        axes.plot(at, values, color=colour, marker=marker, markevery=every, label=name, **look)
     axes.set(xlabel="epochs", ylabel=y_label)
     axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10, loc="left")
