@@ -125,6 +125,34 @@ def test_forgetting_a_person_spares_who_has_no_tick(page, filled, gallery, crops
     assert len(gallery) == 1
 
 
+def test_reasons_are_drawn_for_matches_and_for_two_entries(page, filled, crops):
+    def drawn():
+        page.wait_for_function(
+            "() => { const i = document.querySelector('#details img.why');"
+            " return i && i.complete && i.naturalWidth > 500; }",
+            timeout=60_000,
+        )
+
+    page.goto(filled[0])
+    page.set_input_files("#file", picture(crops[0]))
+    page.click("button.main[type=submit]")
+    says(page, "the first 8 of 8")
+    page.click("#results li button >> nth=1")
+    page.click("text=Why?")
+    drawn()
+    page.click("text=Search for this person")
+    says(page, "Like that entry")
+    page.click("#results li button >> nth=0")
+    page.click("text=Why?")
+    drawn()
+    page.click("text=Close")
+    page.check("#results li input >> nth=0")
+    page.check("#results li input >> nth=1")
+    page.click("#compare")
+    page.click("text=What makes them alike?")
+    drawn()
+
+
 def test_describe_by_keyboard_alone(page, filled):
     page.goto(filled[0])
     says(page, "Choose a picture")

@@ -7,7 +7,8 @@ import { isChosen, pictureBlob } from "./picture.js";
 
 let ask = null; // (offset) => answer of the last search, for the next page
 let next = null;
-let queryBlob = null; // what was searched for, for "why"
+let queryBlob = null; // the picture that was searched for
+let likeness = null; // () => a picture of who was searched for, for "why"
 let chosen = [];
 let readOnly = false;
 let latest = 0; // answers to earlier questions are dropped
@@ -72,9 +73,10 @@ $("form").addEventListener("submit", async (event) => {
   const [filter, rate] = [where(), falseMatchRate()];
   if (isChosen()) {
     const blob = queryBlob = await pictureBlob();
+    likeness = async () => blob;
     show((offset) => json("search/picture", form({ where: filter, offset, top_k: 24, false_match_rate: rate }, blob)), "By picture");
   } else if ($("words").value.trim()) {
-    queryBlob = null;
+    queryBlob = likeness = null;
     const description = $("words").value.trim();
     show((offset) => post("search/description", { description, where: filter || null, offset, top_k: 24 }),
       "By description");
@@ -82,7 +84,7 @@ $("form").addEventListener("submit", async (event) => {
 });
 $("browse").addEventListener("click", () => {
   const filter = where();
-  queryBlob = null;
+  queryBlob = likeness = null;
   show(async (offset) => {
     const fields = new URLSearchParams({ limit: 24, offset, ...(filter && { where: filter }) });
     const found = await json(`entries?${fields}`);
@@ -123,12 +125,14 @@ function details(entry) {
     onclick: () => {
       $("details").close();
       queryBlob = null;
+      likeness = () => smallPicture(entry.id);
       const [filter, rate] = [where() || null, falseMatchRate()];
       show((offset) => post("search/entry", { entries: [entry.id], where: filter, offset, top_k: 24,
         false_match_rate: rate }), "Like that entry");
     } });
-  const reason = queryBlob && make("button", { type: "button", textContent: "Why?",
-    onclick: () => explain(why, queryBlob, entry.id) });
+  const whom = likeness;
+  const reason = whom && entry.rank ? make("button", { type: "button", textContent: "Why?",
+    onclick: () => explain(why, whom, entry.id) }) : null;
   const forget = readOnly ? null : make("button", { type: "button", className: "danger",
     textContent: "Forget this entry…",
     onclick: () => confirmed("Forget this entry for good?", [entry], async () => {
@@ -139,10 +143,11 @@ function details(entry) {
     make("div", { className: "pair" }, make("div", {}, thumbnail(entry.id, "The entry")), fields(entry)),
     make("div", { className: "row" }, again, reason, forget), why);
 }
-async function explain(target, blob, id) {
+const smallPicture = async (id) => (await send(`entries/${id}/thumbnail`)).blob();
+async function explain(target, whom, id) {
   target.replaceChildren("Looking for reasons…");
   try {
-    const figure = await (await send("explain", form({ entry: id }, blob))).blob();
+    const figure = await (await send("explain", form({ entry: id }, await whom()))).blob();
     const image = make("img", { className: "why", alt: "What made the two pictures alike", src: URL.createObjectURL(figure) });
     target.replaceChildren(image);
   } catch (error) {
@@ -155,7 +160,7 @@ $("compare").addEventListener("click", async () => {
   const side = (entry, name) => make("div", {}, thumbnail(entry.id, name), fields(entry));
   open("details", "Compare", make("div", { className: "pair" }, side(a, "First"), side(b, "Second")),
     make("div", { className: "row" }, make("button", { type: "button", textContent: "What makes them alike?",
-      onclick: async () => explain(why, await (await send(`entries/${a.id}/thumbnail`)).blob(), b.id) })), why);
+      onclick: () => explain(why, () => smallPicture(a.id), b.id) })), why);
 });
 
 // ---- forgetting
