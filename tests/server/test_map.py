@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from hatcnn.errors import ConfigError
 from hatcnn.gallery import Gallery
-from hatcnn.server import mapping
+from hatcnn.server import Settings, mapping
 from hatcnn.visualize.arranging import arrange, principal_components
 from tests.gallery.people import crowd
 from tests.pictures import encoded
@@ -38,6 +39,30 @@ def test_it_shows_every_entry_of_a_small_gallery_and_is_drawn_once(client, crops
     client.post("/v1/entries", files=upload([crops[0]]))
     client.get("/v1/map")
     assert drawn == [8, 8]
+
+
+def test_nothing_is_kept_of_who_was_forgotten(client, crops, monkeypatch):
+    ids = client.post("/v1/entries", files=upload(crops)).json()["ids"]
+    client.get("/v1/map")
+    mapper = client.app.state.service.mapper
+    assert ids[0] in {entry.id for entry in mapper._kept.entries}
+    client.delete(f"/v1/entries/{ids[0]}")
+    assert mapper._kept is None
+
+    def forgetting(vectors, **options):
+        # While the map is being drawn.
+        mapper._gallery.forget(ids=[ids[1]])
+        return arrange(vectors, **options)
+
+    client.post("/v1/entries", files=upload([crops[0]]))
+    monkeypatch.setattr(mapping, "arrange", forgetting)
+    assert ids[1] in {entry.id for entry in mapper().entries}
+    assert mapper._kept is None
+
+
+def test_a_map_that_would_take_too_long_is_refused():
+    with pytest.raises(ConfigError, match="at most 5,000"):
+        Settings(map_pictures=5001)
 
 
 def test_a_large_gallery_is_sampled(serve, crops, drawn):

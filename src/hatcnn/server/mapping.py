@@ -69,8 +69,14 @@ class Mapper:
         with self._lock:
             found = self.kept()
             if found is None:
-                found = self._kept = self._draw()
+                found = self._draw()
+                # Who was forgotten meanwhile is not kept here either.
+                self._kept = found if found.version == self._gallery.version else None
         return found
+
+    def drop(self) -> None:
+        """Keep nothing of a gallery that has changed."""
+        self._kept = None
 
     def _draw(self) -> Map:
         sample = self._gallery.sample(self._most)

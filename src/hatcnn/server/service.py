@@ -179,7 +179,9 @@ class Service:
             Refusal: 403 for a server that only reads.
         """
         self.check_writable()
-        return await self.writing.run(partial(work, self.gallery.acting_as(who)))
+        done = await self.writing.run(partial(work, self.gallery.acting_as(who)))
+        self.mapper.drop()
+        return done
 
     def check_writable(self) -> None:
         """Raise `Refusal` for a server that only reads."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hatcnn.errors import ConfigError
 from hatcnn.server.tokens import Tokens
 
+MOST_MAPPED = 5000
+"""Entries of a map."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 """How a browser or client on this machine spells it in ``Host``."""
 
@@ -73,6 +75,11 @@ class Settings:
             least = 0 if name in ("port", "max_wait_ms") else 1
             if type(value) in (int, float) and not value >= least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}")
+        if self.map_pictures > MOST_MAPPED:
+            raise ConfigError(
+                f"map_pictures is {self.map_pictures}; expected at most {MOST_MAPPED:,}: more take "
+                "longer than a request may"
+            )
         if not is_loopback(self.host) and not self.tokens:
             raise ConfigError(
                 f"{self.host} can be reached from other machines: give a token with --token-file "

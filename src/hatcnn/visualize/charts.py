@@ -178,7 +178,9 @@ def _lines(
     for i, (name, values) in enumerate(lines.items()):
         colour, marker = OKABE_ITO[i % len(OKABE_ITO)], MARKERS[i % len(MARKERS)]
         every = max(1, len(at) // 8)
-        look = {"ls": ":", "ms": 9, "mfc": "none"} if name in over else {"ls": "-", "ms": 5}
+        look: dict[str, Any] = (
+            {"ls": ":", "ms": 9, "mfc": "none"} if name in over else {"ls": "-", "ms": 5}
+        )
         axes.plot(at, values, color=colour, marker=marker, markevery=every, label=name, **look)
     axes.set(xlabel="epochs", ylabel=y_label)
     axes.set_ylim(bottom=0)
