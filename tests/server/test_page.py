@@ -163,6 +163,8 @@ def test_describe_by_keyboard_alone(page, filled):
     page.focus("#results li button >> nth=0")
     page.keyboard.press("Enter")
     page.wait_for_selector("#details[open]")
+    assert "fits the description" in page.inner_text("#details")
+    assert "similarity" not in page.inner_text("#details")
     page.keyboard.press("Escape")
     page.wait_for_selector("#details[open]", state="hidden")
 

@@ -104,11 +104,14 @@ $("more").addEventListener("click", async () => {
 // ---- one entry, two entries
 
 function fields(entry) {
+  // A description's score is a probability itself.
+  const described = entry.probability != null && entry.probability === entry.score;
   const rows = [["id", entry.id], ["name", entry.name], ["camera", entry.camera],
     ["seen at (UTC)", entry.seen_at && when(entry.seen_at)], ["added at (UTC)", when(entry.added_at)],
     ["identity", entry.identity], ["tracklet", entry.tracklet], ["tags", entry.tags.join(", ")],
-    ["similarity", entry.score !== undefined ? entry.score.toFixed(4) : null],
-    ["same person, were that as likely as not before looking", entry.probability != null && entry.probability !== entry.score
+    ["fits the description", described ? percent(entry.probability) : null],
+    ["similarity", entry.score !== undefined && !described ? entry.score.toFixed(4) : null],
+    ["same person, were that as likely as not before looking", entry.probability != null && !described
       ? percent(entry.probability) : null]];
   return make("dl", {}, ...rows.filter((row) => row[1]).flatMap(([name, value]) => [
     make("dt", { textContent: name }), make("dd", { textContent: value })]));
