@@ -3,15 +3,18 @@
     python benchmarks/serve_fuzz.py --model hatcnn-plus --pictures 20000
 
 Every answer must be a 200 that accounts for every picture. The server's resident memory is noted
-at every tenth of the way.
+before, a hundred times on the way, and when it has been left alone for a while.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import platform
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -22,6 +25,8 @@ from PIL import Image
 from hatcnn.cli.output import write_report
 from serve_load import Server
 
+SAMPLES = 100
+QUIET_S = 20.0
 KINDS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
@@ -64,14 +69,24 @@ def main() -> None:
             assert len(found["pictures"]) + len(found["skipped"]) == 32
             read += len(found["pictures"])
             skipped += len(found["skipped"])
-            if number % max(1, requests // 10) == 0:
+            if number % max(1, requests // SAMPLES) == 0:
                 memory.append(resident_bytes(server.process.pid))
+        seconds = time.perf_counter() - began
+        time.sleep(QUIET_S)
+        after = resident_bytes(server.process.pid)
     report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "pictures": read + skipped,
         "read": read,
         "skipped": skipped,
         "resident_bytes": memory,
-        "seconds": time.perf_counter() - began,
+        "resident_bytes_median_by_quarter": [
+            int(np.median(part)) for part in np.array_split(memory[1:], 4)
+        ],
+        "resident_bytes_highest": max(memory),
+        "resident_bytes_after": after,
+        "seconds": seconds,
         "seed": options.seed,
     }
     if not write_report(report, options.json):

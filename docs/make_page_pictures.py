@@ -24,7 +24,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def main() -> None:
-    """Fill a gallery, search it, and take two pictures."""
+    """Fill a gallery, search it, and take three pictures."""
     crowd = synthetic_people(num_train_identities=1, num_test_identities=20, num_distractors=0)
     with tempfile.TemporaryDirectory() as name, Server("hatcnn-plus", Path(name) / "g") as server:
         with Client(server.address) as client:
@@ -37,15 +37,29 @@ def main() -> None:
         with sync_playwright() as playwright:
             path = shutil.which("chromium") or shutil.which("chromium-browser")
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            wide = browser.new_page(viewport={"width": 1100, "height": 900})
+            wide = browser.new_page(viewport={"width": 1100, "height": 1180})
             search(wide, server.address, query)
+            wide.click("#wearing summary")
             wide.screenshot(path=ASSETS / "page.png")
+            overview(wide)
+            wide.screenshot(path=ASSETS / "page-map.png")
             narrow = browser.new_page(viewport={"width": 375, "height": 720})
             search(narrow, server.address, query)
             narrow.locator("#found").scroll_into_view_if_needed()
             narrow.evaluate("() => document.getElementById('found').scrollIntoView()")
             narrow.screenshot(path=ASSETS / "page-phone.png")
             browser.close()
+
+
+def overview(page: Page) -> None:
+    """Draw the map, and bring the gallery's numbers and it into view."""
+    page.click("#draw-map")
+    page.wait_for_selector("#map-figure:not([hidden])", timeout=60_000)
+    page.focus("#map")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.evaluate("() => document.getElementById('overview').scrollIntoView()")
+    page.evaluate("() => document.activeElement.blur()")
 
 
 def search(page: Page, address: str, query: Path) -> None:

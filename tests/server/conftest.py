@@ -74,6 +74,7 @@ def listen(gallery, embedder, model):
         while not server.started:
             time.sleep(0.01)
             assert thread.is_alive()
+        app.state.stop = lambda: (setattr(server, "should_exit", True), thread.join(30))
         port = server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}", app
 

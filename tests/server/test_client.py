@@ -45,6 +45,8 @@ def test_the_client_does_everything(listen, crops, embedder, tmp_path):
         assert client.find_to_forget(where="camera = 4")["count"] == 7
         assert client.forget_entry(next(client.entries())["id"])["count"] == 1
         assert client.stats()["entries"] == 6
+        assert {c["name"] for c in client.words()["choices"]} >= {"upper body", "backpack"}
+        assert client.map()["entries"] == 6
         assert client.model()["dimension"] == 48
         assert "hatcnn_requests_total" in client.metrics()
         with pytest.raises(ServerError, match="no entry") as failed:
@@ -66,7 +68,7 @@ def test_the_client_knows_every_operation_of_the_schema(client, monkeypatch):
     monkeypatch.setattr(httpx.Client, "request", note)
     ours = Client("http://x")
     for call in (
-        ours.health, ours.ready, ours.model, ours.stats, ours.metrics,
+        ours.health, ours.ready, ours.model, ours.stats, ours.metrics, ours.words, ours.map,
         lambda: ours.embed([b"x"]), lambda: ours.attributes([b"x"]), lambda: ours.explain([b"x"]),
         lambda: ours.add([b"x"]), lambda: ours.search([b"x"]), lambda: ours.search_entries(["x"]),
         lambda: ours.describe("x"), lambda: list(ours.entries()), lambda: ours.entry("x"),

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hatcnn.attributes import BINARY, NAMES
+from hatcnn.gallery.filters import Compare, parse_filter
+from hatcnn.gallery.words import COLOURS
 from tests.server.conftest import upload
 
 
@@ -172,6 +175,27 @@ def test_the_model_card_and_metrics(filled):
     assert re.search(r"^hatcnn_pictures_total 8\.0$", text, re.MULTILINE)
     assert re.search(r"^hatcnn_gallery_entries 8\.0$", text, re.MULTILINE)
     assert 'route="/v1/entries",status="200"} 2.0' in text
+
+
+def test_the_words_stand_for_every_attribute_and_can_be_searched_for(filled):
+    choices = filled.get("/v1/words").json()["choices"]
+    options = [option["where"] for choice in choices for option in choice["options"]]
+    meant = set()
+    for where in options:
+        found = parse_filter(where)
+        assert isinstance(found, Compare)
+        meant.add((found.column, found.operator, found.value))
+    colours = [(half, "=", c) for half in COLOURS for c in (*COLOURS[half], "other")]
+    binary = [(NAMES[i], operator, 0.5) for i in BINARY for operator in (">", "<=")]
+    assert meant == {*colours, *binary}
+    assert len(options) == len(meant)
+    for choice in choices:
+        # Whoever is searched for has one of them, and only one.
+        counts = [
+            len(filled.get("/v1/entries", params={"where": option["where"]}).json()["entries"])
+            for option in choice["options"]
+        ]
+        assert sum(counts) == 8, choice["name"]
 
 
 def test_explain_draws_one_picture_or_two(filled, crops):

@@ -6,7 +6,7 @@ from hatcnn.attributes import NUM_ATTRIBUTES, column
 from hatcnn.evaluation import Features
 from hatcnn.visualize.figures import BLUE, ORANGE, save
 from hatcnn.visualize.ranked import Entry, RankedRow, ranked_rows, ranked_sheet
-from hatcnn.visualize.words import short_words
+from hatcnn.visualize.words import chance, short_words
 
 
 def features(vectors, pids, camids):
@@ -33,6 +33,7 @@ def test_rows_follow_the_protocol():
     assert [e.correct for e in row.results] == [False, True, False]
     assert [e.similarity for e in row.results] == pytest.approx([0.8, 0.6, 0.0], abs=1e-6)
     assert [e.probability for e in row.results] == pytest.approx([0.4, 0.3, 0.0], abs=1e-6)
+    assert row.results[2].lines()[0] == "0.00 · < 1 %"
     assert row.results[0].lines() == ["0.80 · 40 %", "camera 2", "red top"]
     assert row.query.lines() == ["camera 1", "red top"]
 
@@ -58,6 +59,11 @@ def test_right_and_wrong_differ_in_more_than_colour(tmp_path):
     assert "-" not in by_colour[to_rgba(ORANGE)]
     a, b = (save(figure, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert a == b
+
+
+def test_no_probability_is_said_to_be_certain():
+    said = [chance(p) for p in (0.0, 0.0099, 0.01, 0.5, 0.99, 0.9901, 1.0)]
+    assert said == ["< 1 %", "< 1 %", "1 %", "50 %", "99 %", "> 99 %", "> 99 %"]
 
 
 def test_short_words_say_colours_first_and_leave_out_what_is_unlikely():

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from hatcnn.evaluation import Features, evaluate
+from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.visualize.page import Page
 from hatcnn.visualize.plain import ranking_words
+from hatcnn.visualize.ranked import ranked_rows
 from hatcnn.visualize.report import Measured, examples, write_pictures
 
 ATTACK = "<script>alert(1)</script>.jpg"
@@ -76,6 +78,31 @@ def test_the_page_holds_everything_and_names_stay_text(report):
     assert "is <b>broken</b>" in text
     assert "a & b" in text
     assert "default-src 'none'" in report.read_text()
+
+
+def test_probabilities_are_those_of_this_gallerys_pairs(tmp_path, monkeypatch):
+    asked = []
+
+    def note(*arguments, probability=None, **more):
+        asked.append(probability)
+        return ranked_rows(*arguments, probability=probability, **more)
+
+    monkeypatch.setattr("hatcnn.visualize.report.ranked_rows", note)
+    calibration = Calibration(
+        slope=9.0, intercept=-4.0, false_match_rates=(0.1,), thresholds=(0.5,),
+        true_match_rates=(0.9,), same_pairs=10, different_pairs=100, data="made up",
+    )  # fmt: skip
+    m = measured(calibration=calibration)
+    page = " ".join(read(write_pictures(m, tmp_path)).text)
+    same = different = 0
+    for pid, camid in zip(m.query.pids, m.query.camids, strict=True):
+        elsewhere = m.gallery.camids != camid
+        same += int((elsewhere & (m.gallery.pids == pid)).sum())
+        different += int((elsewhere & (m.gallery.pids != pid)).sum())
+    for score in (-0.2, 0.4, 0.9):
+        odds = same / different * np.exp(9.0 * score - 4.0)
+        assert float(asked[0](score)) == pytest.approx(odds / (1 + odds))
+    assert f"where 1 pair in {(same + different) / same:,.0f} does" in page
 
 
 def test_pictures_that_fetch_nothing(report):

@@ -171,7 +171,7 @@ def _draw(
         query_images=packs[0].images,
         gallery_images=packs[1].images,
         skipped=[row for packed in packs for row in packed.skipped],
-        probability=Calibration.load(fitted).probability if fitted.exists() else None,
+        calibration=Calibration.load(fitted) if fitted.exists() else None,
         explainer=Explainer.load(model),
         epochs=run.epochs if run else (),
         evaluations=run.evaluations if run else {},

@@ -16,11 +16,12 @@ from hatcnn.gallery.audit import Audit, audit_path
 from hatcnn.gallery.checks import check_fits, check_page
 from hatcnn.gallery.choosing import Choice
 from hatcnn.gallery.descriptions import parse_description
+from hatcnn.gallery.exact import Numbers
 from hatcnn.gallery.filters import parse_filter
 from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
 from hatcnn.gallery.locking import locked
-from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches, Ranked
+from hatcnn.gallery.matches import Added, Entry, Forgotten, Matches, Ranked, Sampled
 from hatcnn.gallery.reranking import check_rerank
 from hatcnn.gallery.schema import (
     DESCRIPTION,
@@ -101,6 +102,20 @@ class Gallery:
         """Fingerprint of the network whose vectors are inside; none where it was not named."""
         snapshot = self._store.snapshot()
         return snapshot.model if snapshot else None
+
+    @property
+    def version(self) -> int:
+        """Grows with every change; 0 before the first."""
+        snapshot = self._store.snapshot()
+        return snapshot.version if snapshot else 0
+
+    def acting_as(self, who: str) -> Gallery:
+        """The same gallery, its table shared, with somebody else in its log.
+
+        Args:
+            who: in whose name the one returned searches and forgets.
+        """
+        return Gallery(self._store, Audit(self._audit.path, who), self._precision)
 
     def add(
         self,
@@ -313,11 +328,36 @@ class Gallery:
             return []
 
         def read(snapshot: Snapshot) -> list[Entry]:
-            rows = snapshot.rows(["id"], to_sql(condition) if condition else None)
-            page = rows["_rowid"].to_numpy().astype(np.int64)[offset : offset + limit]
+            rows: Numbers
+            if condition is None and snapshot.ids_fit_in_memory:
+                rows = np.sort(snapshot.ids[1])
+            else:
+                where = to_sql(condition) if condition else None
+                rows = snapshot.rows(["id"], where)["_rowid"].to_numpy().astype(np.int64)
+            page = rows[offset : offset + limit]
             return [Entry.of(row) for row in snapshot.take(page, DESCRIPTION)]
 
         return self._with_snapshot(read)
+
+    def sample(self, most: int, *, seed: int = 0) -> Sampled:
+        """So many entries at random, or all of a smaller gallery, with their vectors.
+
+        Args:
+            most: entries, from 1 to 10,000.
+            seed: of the draw; the same one draws the same entries of the same version.
+        """
+        check_page(most, 0)
+        if self._store.snapshot() is None:
+            return Sampled((), np.empty((0, 0), np.float32), 0, 0)
+
+        def draw(snapshot: Snapshot) -> Sampled:
+            rows = snapshot.rows(["id"], None)["_rowid"].to_numpy().astype(np.int64)
+            if len(rows) > most:
+                rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+            entries = tuple(Entry.of(row) for row in snapshot.take(rows, DESCRIPTION))
+            return Sampled(entries, snapshot.vectors(rows), snapshot.count, snapshot.version)
+
+        return self._with_snapshot(draw)
 
     def thumbnail(self, entry: str) -> bytes | None:
         """Bytes of an entry's thumbnail, by its id or the beginning of it; none without one."""

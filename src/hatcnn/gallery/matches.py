@@ -68,6 +68,23 @@ ENTRY_COLUMNS = ("id", "camera", "seen at (UTC)", "person", "tags", "name")
 """Headings of `Entry.cells`."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Entries drawn at random, in the order in which they are stored.
+
+    Attributes:
+        entries: n of them.
+        vectors: (n, d) float32 of length 1.
+        of: entries in the gallery.
+        version: of the gallery; see `Gallery.version`.
+    """
+
+    entries: tuple[Entry, ...]
+    vectors: npt.NDArray[np.float32]
+    of: int
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """An entry and how well it fits.

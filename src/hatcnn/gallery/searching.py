@@ -205,12 +205,24 @@ def full_ids(snapshot: Snapshot, given: Sequence[str]) -> list[str]:
 def find_ids(snapshot: Snapshot, given: Sequence[str]) -> Numbers:
     """Row numbers of entries, by their ids or the beginnings of them; see `full_ids`."""
     ids = full_ids(snapshot, given)
-    rows = snapshot.rows(["id"], in_list("id", ids))
-    found = rows["id"].to_pylist()
+    found, numbers = _rows_of_ids(snapshot, ids)
     for text in given:
         if not any(entry.startswith(text.lower()) for entry in found):
             raise GalleryError(f"no entry has the id {text}; was it forgotten?")
-    return rows["_rowid"].to_numpy().astype(np.int64)
+    return np.unique(numbers)
+
+
+def _rows_of_ids(snapshot: Snapshot, ids: Sequence[str]) -> tuple[list[str], Numbers]:
+    """Those of the whole ids that are inside, and their row numbers."""
+    if not snapshot.ids_fit_in_memory:
+        rows = snapshot.rows(["id"], in_list("id", ids))
+        return rows["id"].to_pylist(), rows["_rowid"].to_numpy().astype(np.int64)
+    known, numbers = snapshot.ids
+    wanted = np.array(ids, "S32")
+    places = np.searchsorted(known, wanted)
+    inside = places < len(known)
+    inside[inside] = known[places[inside]] == wanted[inside]
+    return [i for i, there in zip(ids, inside, strict=True) if there], numbers[places[inside]]
 
 
 def _index_can(snapshot: Snapshot, k: int) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from hatcnn.errors import GalleryError
@@ -26,6 +27,8 @@ TABLE = "people"
 VECTOR_INDEX = "vector_idx"
 EXACT_BYTES = 128 * 2**20
 """Vectors as float32 up to this size are kept in memory: 32,768 of 1,024 numbers."""
+IDS_IN_MEMORY = 1_000_000
+"""Entries up to which ids are kept in memory once one has been looked for."""
 ATTEMPTS = 20
 """How often a commit that met another is tried."""
 
@@ -64,6 +67,19 @@ class Snapshot:
         rows = np.concatenate([b[0] for b in blocks])
         order = np.argsort(rows)
         return rows[order], np.concatenate([b[1] for b in blocks])[order]
+
+    @cached_property
+    def ids(self) -> tuple[npt.NDArray[np.bytes_], Numbers]:
+        """Whole ids in order, and the row number of each; see `ids_fit_in_memory`."""
+        found = self._scan(["id"], None).to_arrow()
+        ids = np.array(found["id"].to_pylist(), "S32")
+        order = np.argsort(ids)
+        return ids[order], found["_rowid"].to_numpy().astype(np.int64)[order]
+
+    @property
+    def ids_fit_in_memory(self) -> bool:
+        """Whether ids are looked up in memory, which takes 40 bytes an entry, not on disk."""
+        return self.count <= IDS_IN_MEMORY
 
     @property
     def is_small(self) -> bool:

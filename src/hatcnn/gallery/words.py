@@ -85,6 +85,44 @@ PHRASES: dict[str, tuple[Trait, ...]] = dict(_phrases())
 """Every phrase that is understood, in lower case, and what it says."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something that people differ in, for a control to choose by.
+
+    Attributes:
+        name: in words.
+        options: (words, filter) of each way to have it.
+    """
+
+    name: str
+    options: tuple[tuple[str, str], ...]
+
+
+def _choices() -> Iterator[Choice]:
+    for half, colours in COLOURS.items():
+        options = tuple((colour, f"{half} = '{colour}'") for colour in (*colours, OTHER))
+        yield Choice(f"{half} body", options)
+    for attribute in ATTRIBUTES:
+        if attribute.group == "binary":
+            both = (attribute.present, attribute.absent)
+            bare = attribute.absent == f"no {attribute.present}"
+            name = attribute.present if bare else _either(*both)
+            yield Choice(name, tuple((words, words) for words in both))
+
+
+def _either(one: str, other: str) -> str:
+    """Two ways in few words: what they end in alike is said once."""
+    first, second = one.split(), other.split()
+    alike = 0
+    while alike < min(len(first), len(second)) and first[-1 - alike] == second[-1 - alike]:
+        alike += 1
+    return " ".join([*first[: len(first) - alike], "or", *second])
+
+
+CHOICES: tuple[Choice, ...] = tuple(_choices())
+"""All that a filter can ask about what people wear."""
+
+
 def normalised(phrase: str) -> str:
     """A phrase as `PHRASES` spells it: lower case, single spaces, "gray"."""
     words = phrase.lower().split()

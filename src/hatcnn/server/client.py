@@ -79,6 +79,14 @@ class Client:
         """The gallery in numbers."""
         return self._json("GET", "/v1/stats")
 
+    def words(self) -> dict[str, Any]:
+        """What can be filtered by of what people wear."""
+        return self._json("GET", "/v1/words")
+
+    def map(self) -> dict[str, Any]:
+        """Some of the gallery in the plane, alike entries near each other."""
+        return self._json("GET", "/v1/map")
+
     def metrics(self) -> str:
         """Counters in Prometheus' format."""
         return self._send("GET", "/v1/metrics").text
@@ -104,7 +112,7 @@ class Client:
 
     def search(self, pictures: Sequence[Picture], **form: Any) -> dict[str, Any]:
         """Search by pictures of one person; with ``top_k``, ``offset``, ``where``,
-        ``exclude_camera`` and ``group_by``."""
+        ``exclude_camera``, ``group_by`` and ``false_match_rate``."""
         return self._upload("/v1/search/picture", pictures, form)
 
     def search_entries(self, entries: Sequence[str], **question: Any) -> dict[str, Any]:
@@ -142,9 +150,10 @@ class Client:
         return self._json("POST", "/v1/forget/find", question)
 
     def find_person_to_forget(
-        self, pictures: Sequence[Picture], threshold: float, **form: Any
+        self, pictures: Sequence[Picture], threshold: float | None = None, **form: Any
     ) -> dict[str, Any]:
-        """Entries that look like a person, and a ``confirmation`` for `forget`."""
+        """Entries that look like a person, and a ``confirmation`` for `forget`; with ``where`` and,
+        instead of a threshold, ``false_match_rate``."""
         form = {"threshold": threshold, **form}
         return self._upload("/v1/forget/find-by-picture", pictures, form)
 

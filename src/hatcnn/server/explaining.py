@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ from hatcnn.images import Pixels
 from hatcnn.models.folder import CALIBRATION, find_model
 from hatcnn.server.refusals import Refusal
 
+log = logging.getLogger("hatcnn.server")
+
 ImageKind = Literal["png", "svg"]
 
 
@@ -22,12 +25,13 @@ class Reasons:
 
     Args:
         model: name or folder; without one there is nothing to tell.
+        fingerprint: of the network. A calibration of another one is not used.
     """
 
-    def __init__(self, model: str | Path | None) -> None:
+    def __init__(self, model: str | Path | None, fingerprint: str | None = None) -> None:
         self.name = None if model is None else Path(model).name
         self.folder = None if model is None else find_model(model)
-        self._calibration = self._read_calibration()
+        self.calibration = self._read_calibration(fingerprint)
         self._explainer: Any = None
 
     @property
@@ -35,10 +39,6 @@ class Reasons:
         """Text of the model card."""
         path = self.folder / "README.md" if self.folder else None
         return path.read_text(encoding="utf-8") if path and path.is_file() else None
-
-    def probability(self, score: float) -> float | None:
-        """That two pictures with this similarity show one person, at even odds before."""
-        return None if self._calibration is None else float(self._calibration.probability(score))
 
     def check(self) -> None:
         """Raise `Refusal` (501) where explanations are not to be had."""
@@ -67,9 +67,16 @@ class Reasons:
         figure.savefig(file, format=kind, dpi=150)
         return file.getvalue()
 
-    def _read_calibration(self) -> Calibration | None:
+    def _read_calibration(self, fingerprint: str | None) -> Calibration | None:
         path = self.folder / CALIBRATION if self.folder else None
-        return Calibration.load(path) if path and path.is_file() else None
+        if path is None or not path.is_file():
+            return None
+        found = Calibration.load(path)
+        if found.fingerprint and fingerprint and found.fingerprint != fingerprint:
+            fields = {"calibration": found.fingerprint, "model": fingerprint}
+            log.warning("calibration of another model", extra={"fields": fields})
+            return None
+        return found
 
 
 def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:

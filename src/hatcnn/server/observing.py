@@ -21,7 +21,13 @@ from hatcnn.server.refusals import problem_response
 log = logging.getLogger("hatcnn.server")
 
 PREFIX = "/v1"
-PAGE = {"/": "index.html", "/page/style.css": "style.css", "/page/page.js": "page.js"}
+PAGE = {
+    "/": "index.html",
+    **{
+        f"/page/{name}": name
+        for name in ("style.css", "page.js", "api.js", "filters.js", "map.js", "picture.js")
+    },
+}
 """Paths of the page and the files behind them."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hatcnn.server.memory import keep_large_blocks_apart
 from hatcnn.server.observing import log_as_json
 from hatcnn.server.settings import Settings
 
@@ -106,6 +107,7 @@ def make_server(
 def serve(server: uvicorn.Server) -> None:
     """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand."""
     log_as_json()
+    keep_large_blocks_apart()
     # Pillow words every oddity of a broken file anew, and Python remembers each wording.
     warnings.filterwarnings("ignore", module="PIL")
     with contextlib.suppress(KeyboardInterrupt):

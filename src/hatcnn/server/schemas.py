@@ -19,6 +19,16 @@ Where = Annotated[
         examples=["backpack and upper = 'red'"],
     ),
 ]
+FalseMatchRate = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        lt=1,
+        description="Only matches as alike as so large a share of pairs of different people is; "
+        "needs a calibration, whose rates the model's card lists.",
+        examples=[0.001],
+    ),
+]
 TopK = Annotated[int, Field(ge=1, le=1000, description="Matches of this page.")]
 Offset = Annotated[int, Field(ge=0, le=1_000_000, description="Matches before this page.")]
 
@@ -61,6 +71,23 @@ class Readiness(BaseModel):
     read_only: bool = Field(description="Whether the gallery may only be searched.")
 
 
+class ErrorRates(BaseModel):
+    """What a threshold lets through, as measured."""
+
+    threshold: float = Field(description="Similarity, -1 to 1.")
+    false_match_rate: float = Field(description="Share of pairs of different people above it.")
+    true_match_rate: float = Field(description="Share of pairs of one person above it.")
+
+
+class CalibrationCard(BaseModel):
+    """What similarities of this network mean."""
+
+    data: str = Field(description="Pictures that it was measured on, in words.")
+    same_pairs: int = Field(description="Of one person by two cameras.")
+    different_pairs: int = Field(description="Of different people by two cameras.")
+    rates: list[ErrorRates] = Field(description="From many false matches to few.")
+
+
 class ModelCard(BaseModel):
     """The network behind the vectors."""
 
@@ -71,6 +98,29 @@ class ModelCard(BaseModel):
     width: int
     attributes: list[str] = Field(description="Names, in the order of attribute arrays.")
     card: str | None = Field(description="Data, terms, measured numbers; Markdown.")
+    calibration: CalibrationCard | None = Field(
+        description="Null where the model has none: there are no probabilities then."
+    )
+
+
+class Option(BaseModel):
+    """One way to be."""
+
+    words: str
+    where: str = Field(description="The filter that says so.", examples=["upper = 'red'"])
+
+
+class Choice(BaseModel):
+    """Something that people differ in."""
+
+    name: str = Field(examples=["upper body"])
+    options: list[Option]
+
+
+class Vocabulary(BaseModel):
+    """What can be filtered by of what people wear."""
+
+    choices: list[Choice] = Field(description="Empty where the network predicts no attributes.")
 
 
 class Skipped(BaseModel):
@@ -200,6 +250,7 @@ class SearchByEntry(Model):
     group_by: Literal["identity", "tracklet"] | None = Field(
         None, description="Only the best entry of each."
     )
+    false_match_rate: FalseMatchRate = None
 
 
 class SearchByDescription(Model):
@@ -226,12 +277,33 @@ class FindToForget(Model):
     threshold: float | None = Field(
         None, ge=-1, le=1, description="Similarity to the person from which an entry is meant."
     )
+    false_match_rate: FalseMatchRate = None
 
 
 class Confirmation(Model):
     """Forget what was shown."""
 
     confirmation: str = Field(min_length=16, max_length=64)
+
+
+class Point(BaseModel):
+    """An entry on the map."""
+
+    id: str
+    x: float = Field(description="0 to 1.")
+    y: float = Field(description="0 to 1.")
+    camera: str | None
+    seen_at: datetime | None
+    identity: str | None
+
+
+class GalleryMap(BaseModel):
+    """Some of the gallery in the plane: what looks alike lies together."""
+
+    method: Literal["t-SNE", "PCA"] | None = Field(description="Null where there are too few.")
+    note: str | None = Field(description="What to know about it, for people.")
+    entries: int = Field(description="In the gallery.")
+    points: list[Point] = Field(description="Entries drawn at random; all of a small gallery.")
 
 
 class Statistics(BaseModel):

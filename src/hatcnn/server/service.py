@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import secrets
 import time
 from collections import OrderedDict
@@ -17,11 +16,12 @@ import numpy as np
 from fastapi import Request
 
 from hatcnn.errors import GalleryError, ImageError
-from hatcnn.gallery import Gallery, Match
-from hatcnn.gallery.audit import Audit
-from hatcnn.server.batching import Batcher, Floats
+from hatcnn.gallery import Gallery
+from hatcnn.inference.embeddings import Embeddings
+from hatcnn.server.batching import Batcher
 from hatcnn.server.decoding import Decoded, Upload, decode
 from hatcnn.server.explaining import Reasons
+from hatcnn.server.mapping import Map, Mapper
 from hatcnn.server.metrics import Metrics
 from hatcnn.server.network import Network
 from hatcnn.server.pools import Pool
@@ -36,28 +36,18 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """Pictures that were read, in their order; what `Gallery.add` and `Gallery.search` take.
+class Uploaded:
+    """Pictures that were read, with what `Gallery.add` keeps of their files; n of each.
 
     Attributes:
-        vectors: (n, d) float32 of length 1.
-        attributes: (n, 26) probabilities, or none.
-        names: of the pictures.
-        skipped: (name, reason) of those that could not be read.
-        fingerprint: of the network.
-        pictures, thumbnails: bytes of the files, and of small ones where they were wanted.
+        people: what the network says of them; the unreadable are in ``people.skipped``.
+        pictures: bytes of the files.
+        thumbnails: bytes of small ones, where they were wanted.
     """
 
-    vectors: Floats
-    attributes: Floats | None
-    names: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    fingerprint: str | None
+    people: Embeddings
     pictures: tuple[bytes, ...]
     thumbnails: tuple[bytes | None, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class Service:
@@ -80,7 +70,7 @@ class Service:
         self.network = Network(embedder)
         _check_same_network(gallery, self.network)
         self.metrics = Metrics()
-        self.reasons = Reasons(model)
+        self.reasons = Reasons(model, self.network.fingerprint)
         self.batcher = Batcher(
             self.network,
             max_batch=settings.max_batch,
@@ -97,6 +87,8 @@ class Service:
         # One writer: commits in turn are quicker than commits that meet and are tried again.
         self.writing = Pool("changes", threads=1, waiting=waiting)
         self.explaining = Pool("explanations", threads=1, waiting=4)
+        self.mapper = Mapper(gallery, settings.map_pictures)
+        self.mapping = Pool("maps", threads=1, waiting=4)
         self.ready = False
         self._confirmations: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
 
@@ -110,12 +102,20 @@ class Service:
     async def stop(self) -> None:
         """Finish what was taken; what was acknowledged is on disk before and after."""
         self.ready = False
-        pools = (self.decoding, self.explaining, self.reading, self.writing)
+        pools = (self.decoding, self.explaining, self.mapping, self.reading, self.writing)
         await asyncio.gather(*(asyncio.to_thread(pool.close) for pool in pools))
         await self.batcher.close()
 
-    async def people(self, uploads: Sequence[Upload], *, thumbnails: bool = False) -> People:
+    async def people(self, uploads: Sequence[Upload]) -> Embeddings:
         """Embed pictures; the unreadable are skipped and named.
+
+        Raises:
+            Busy: when too much is waiting.
+        """
+        return (await self.uploaded(uploads)).people
+
+    async def uploaded(self, uploads: Sequence[Upload], *, thumbnails: bool = False) -> Uploaded:
+        """Embed pictures and keep their bytes.
 
         Raises:
             Busy: when too much is waiting.
@@ -145,17 +145,19 @@ class Service:
         attributes = (
             np.array([a for _, a in rows], np.float32) if self.network.has_attributes else None
         )
-        return People(
-            vectors,
-            attributes if rows else None,
-            tuple(upload.name for upload, _ in readable),
-            tuple(skipped),
-            self.network.fingerprint,
+        return Uploaded(
+            Embeddings(
+                vectors,
+                attributes if rows else None,
+                tuple(upload.name for upload, _ in readable),
+                tuple(skipped),
+                fingerprint=self.network.fingerprint or "",
+            ),
             tuple(upload.data for upload, _ in readable),
             tuple(decoded.thumbnail for _, decoded in readable),
         )
 
-    async def person(self, uploads: Sequence[Upload]) -> People:
+    async def person(self, uploads: Sequence[Upload]) -> Embeddings:
         """Embed pictures of one person, of which at least one must be readable.
 
         Raises:
@@ -168,7 +170,7 @@ class Service:
 
     async def read(self, who: str, work: Callable[[Gallery], _T]) -> _T:
         """Ask the gallery in somebody's name."""
-        return await self.reading.run(partial(work, acting_as(self.gallery, who)))
+        return await self.reading.run(partial(work, self.gallery.acting_as(who)))
 
     async def write(self, who: str, work: Callable[[Gallery], _T]) -> _T:
         """Change the gallery in somebody's name.
@@ -177,16 +179,37 @@ class Service:
             Refusal: 403 for a server that only reads.
         """
         self.check_writable()
-        return await self.writing.run(partial(work, acting_as(self.gallery, who)))
+        done = await self.writing.run(partial(work, self.gallery.acting_as(who)))
+        self.mapper.drop()
+        return done
 
     def check_writable(self) -> None:
         """Raise `Refusal` for a server that only reads."""
         if self.settings.read_only:
             raise Refusal(403, "this server only reads its gallery")
 
-    def probability(self, match: Match) -> float | None:
-        """That a match by picture shows the same person; none without a calibration."""
-        return self.reasons.probability(match.score)
+    async def map(self) -> Map:
+        """The gallery's map, drawn where it has changed.
+
+        Raises:
+            Busy: when too many wait for one that is being drawn.
+        """
+        kept = await self.reading.run(self.mapper.kept)
+        return kept if kept is not None else await self.mapping.run(self.mapper)
+
+    def meaning(self, false_match_rate: float | None) -> dict[str, Any]:
+        """How scores are read, as `Gallery.search` and `Gallery.forget` take it.
+
+        Raises:
+            Refusal: 501 for a rate where the model has no calibration.
+        """
+        calibration = self.reasons.calibration
+        if false_match_rate is not None and calibration is None:
+            raise Refusal(
+                501, "a false match rate needs a calibration, and this server's model has none: "
+                "'hatcnn calibrate' makes one"
+            )  # fmt: skip
+        return {"calibration": calibration, "false_match_rate": false_match_rate}
 
     def ask_confirmation(self, ids: Sequence[str]) -> str:
         """A token by which these entries, and no others, can be forgotten for a while."""
@@ -206,13 +229,6 @@ class Service:
         if time.monotonic() > until:
             raise Refusal(409, "that confirmation is unknown, used or too old: ask anew")
         return ids
-
-
-def acting_as(gallery: Gallery, who: str) -> Gallery:
-    """The same gallery, its store shared, with somebody else in its log."""
-    other = copy.copy(gallery)
-    other._audit = Audit(gallery._audit.path, who)
-    return other
 
 
 def service_of(request: Request) -> Service:

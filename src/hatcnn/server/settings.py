@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hatcnn.errors import ConfigError
 from hatcnn.server.tokens import Tokens
 
+MOST_MAPPED = 5000
+"""Entries of a map."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 """How a browser or client on this machine spells it in ``Host``."""
 
@@ -65,12 +67,19 @@ class Settings:
     """That decode pictures."""
     search_threads: int = 2
     """That read the gallery."""
+    map_pictures: int = 2000
+    """Entries of the gallery's map, drawn at random; 2,000 take some ten seconds of one core."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             least = 0 if name in ("port", "max_wait_ms") else 1
             if type(value) in (int, float) and not value >= least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}")
+        if self.map_pictures > MOST_MAPPED:
+            raise ConfigError(
+                f"map_pictures is {self.map_pictures}; expected at most {MOST_MAPPED:,}: more take "
+                "longer than a request may"
+            )
         if not is_loopback(self.host) and not self.tokens:
             raise ConfigError(
                 f"{self.host} can be reached from other machines: give a token with --token-file "

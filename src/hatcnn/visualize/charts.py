@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hatcnn.attributes import ATTRIBUTES, column
 from hatcnn.evaluation import AttributeScores, Group
+from hatcnn.visualize.arranging import FEWEST_TO_ARRANGE, arrange
 from hatcnn.visualize.figures import BLUE, GREY, MARKERS, OKABE_ITO, ORANGE
 from hatcnn.visualize.words import short_name
-
-_FEWEST_TO_MAP = 8
-"""Pictures below which t-SNE has nothing to arrange."""
 
 
 def attribute_chart(scores: AttributeScores) -> Figure:
@@ -161,18 +159,29 @@ def training_chart(
             for name in rankings
             for score, words in (("mAP", "mAP"), ("rank_1", "Rank-1"))
         }
-        _lines(charts[1], done, scores, "per cent", "Evaluation")
+        # Rankings often differ by less than a line's width: the second lets the first be seen.
+        second = {label for label in scores if not label.endswith(f", {rankings[0]}")}
+        _lines(charts[1], done, scores, "per cent", "Evaluation", over=second)
         charts[1].set_ylim(0, 100)
     return figure
 
 
 def _lines(
-    axes: Axes, at: Sequence[int], lines: Mapping[str, Sequence[float]], y_label: str, title: str
+    axes: Axes,
+    at: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    y_label: str,
+    title: str,
+    *,
+    over: Collection[str] = (),
 ) -> None:
     for i, (name, values) in enumerate(lines.items()):
         colour, marker = OKABE_ITO[i % len(OKABE_ITO)], MARKERS[i % len(MARKERS)]
         every = max(1, len(at) // 8)
-        axes.plot(at, values, color=colour, marker=marker, ms=5, markevery=every, label=name)
+        look: dict[str, Any] = (
+            {"ls": ":", "ms": 9, "mfc": "none"} if name in over else {"ls": "-", "ms": 5}
+        )
+        axes.plot(at, values, color=colour, marker=marker, markevery=every, label=name, **look)
     axes.set(xlabel="epochs", ylabel=y_label)
     axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10, loc="left")
@@ -197,16 +206,13 @@ def gallery_map(
     Returns:
         The figure; none where there are too few pictures to arrange.
     """
-    from sklearn.manifold import TSNE
-
     people = np.random.default_rng(seed).permutation(np.unique(pids[pids > 0]))
     rows = [np.flatnonzero(pids == pid) for pid in people[:most]]
     chosen = np.concatenate(rows)[:most] if rows else np.empty(0, np.int64)
     vectors, pids = vectors[chosen], pids[chosen]
-    if len(pids) < _FEWEST_TO_MAP:
+    if len(pids) < FEWEST_TO_ARRANGE:
         return None
-    perplexity = min(30.0, (len(pids) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+    places, _ = arrange(vectors, seed=seed)
     figure = Figure(figsize=(7.0, 5.6), layout="constrained")
     axes = figure.add_subplot()
     known, counts = np.unique(pids, return_counts=True)

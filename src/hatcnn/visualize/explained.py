@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from hatcnn.attributes import ATTRIBUTES
 from hatcnn.visualize import panels
 from hatcnn.visualize.figures import BLUE, GREY, ORANGE
-from hatcnn.visualize.words import short_name
+from hatcnn.visualize.words import chance, short_name
 
 if TYPE_CHECKING:  # It imports torch; drawing needs none.
     from hatcnn.inference.explanation import Comparison, Explanation, Side
@@ -64,7 +64,7 @@ def explanation_figure(
             pixels,
             values,
             short_name(ATTRIBUTES[column]),
-            note=f"{100 * explanation.probabilities[column]:.0f} % likely",
+            note=f"{chance(float(explanation.probabilities[column]))} likely",
             largest=float(np.abs(values).max()),
         )
     figure.supxlabel(

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from hatcnn.evaluation import Features, distance_blocks, top_k
 from hatcnn.images import Pixels
 from hatcnn.visualize.figures import BLUE, GREY, ORANGE
-from hatcnn.visualize.words import short_words
+from hatcnn.visualize.words import chance, short_words
 
 Probability = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
 """From similarities to probabilities that two pictures show one person, of any shape."""
@@ -34,7 +34,7 @@ class Entry:
         picture: (h, w, 3) uint8, of any size.
         correct: whether it shows the query's person; none where nobody knows, and for queries.
         similarity: to the query, cosine in [-1, 1].
-        probability: that it shows the query's person, in [0, 1]; none without a calibration.
+        probability: that it shows the query's person, in (0, 1); none without a calibration.
         camera: that took it.
         time: when, in words.
         words: predicted attributes, short; the first four are shown.
@@ -51,7 +51,7 @@ class Entry:
     def lines(self) -> list[str]:
         """What is written below the picture."""
         score = [] if self.similarity is None else [f"{self.similarity:.2f}"]
-        score += [] if self.probability is None else [f"{100 * self.probability:.0f} %"]
+        score += [] if self.probability is None else [chance(self.probability)]
         facts = [] if self.camera is None else [f"camera {self.camera}"]
         facts += [] if self.time is None else [self.time]
         return [*([" · ".join(score)] if score else []), *facts, *self.words[:_MOST_WORDS]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hatcnn import __version__
-from hatcnn.evaluation import Evaluation, Features, Group, score_histogram
+from hatcnn.evaluation import Calibration, Evaluation, Features, Group, score_histogram
+from hatcnn.evaluation.thresholds import ScoreHistogram
 from hatcnn.images import Pixels
 from hatcnn.visualize.charts import (
     attribute_chart,
@@ -47,7 +49,7 @@ class Measured:
         query, gallery: what the network said, and who is in the pictures.
         query_images, gallery_images: (n, h, w, 3) uint8, one a row of the features.
         skipped: (name, reason) of the pictures that could not be read.
-        probability: of a similarity, from a calibration; none without one.
+        calibration: of the model; without one, results have no probabilities.
         explainer: of the network, which needs torch; none leaves explanations out.
         epochs, evaluations: of the run that made the network, as in `training_chart`; empty where
             it is not known.
@@ -61,7 +63,7 @@ class Measured:
     query_images: Pixels
     gallery_images: Pixels
     skipped: Sequence[tuple[str, str]] = ()
-    probability: Probability | None = None
+    calibration: Calibration | None = None
     explainer: Explainer | None = None
     epochs: Sequence[Mapping[str, Any]] = ()
     evaluations: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -83,6 +85,11 @@ class _Writer:
     def __init__(self, measured: Measured, folder: Path) -> None:
         self.m, self.folder = measured, folder
         self.page = Page(f"How well {measured.model} finds people in {measured.data}")
+
+    @cached_property
+    def counts(self) -> ScoreHistogram:
+        """Of all pairs by two cameras; minutes of a large gallery."""
+        return score_histogram(self.m.query, self.m.gallery)
 
     def write(self) -> Path:
         self._in_short()
@@ -141,6 +148,7 @@ class _Writer:
             "cross: somebody else. "
             "Below: similarity, camera, and what the network takes the person to wear."
         )
+        probability = self._probability()
         ap = m.evaluation.rankings["identity"].ap
         found: list[tuple[Entry, Entry]] = []
         for name, words, chosen in examples(ap, m.query.pids):
@@ -150,11 +158,25 @@ class _Writer:
                 m.query_images,
                 m.gallery_images,
                 chosen,
-                probability=m.probability,
+                probability=probability,
             )
             self._draw(f"ranked-{name}", ranked_sheet(rows, title=words), words)
             found += [(row.query, row.results[0]) for row in rows if row.results]
         self._reasons(found)
+
+    def _probability(self) -> Probability | None:
+        """Of pairs of these pictures, most of which show two people; the page is told so."""
+        counts, calibration = self.counts, self.m.calibration
+        same = int(counts.same.sum())
+        if calibration is None or not same or not counts.different.sum():
+            return None
+        pairs = same + int(counts.different.sum())
+        self.page.text(
+            "Beside the similarity: how likely two pictures this much alike are to show one "
+            f"person, where 1 pair in {pairs / same:,.0f} does, as in this gallery. It knows "
+            "nothing of what else speaks for or against."
+        )
+        return partial(calibration.probability, prior=same / pairs)
 
     def _reasons(self, found: Sequence[tuple[Entry, Entry]]) -> None:
         """Why a right picture came first, and why a wrong one did: the last of each, as these are
@@ -184,7 +206,7 @@ class _Writer:
                 self._draw(name, figure, words)
 
     def _scores(self) -> None:
-        counts = score_histogram(self.m.query, self.m.gallery).coarse(200)
+        counts = self.counts.coarse(200)
         if not counts.same.sum() or not counts.different.sum():
             return
         self.page.heading("How similar pictures are")

@@ -12,6 +12,13 @@ _WORTH_SAYING = ("clothes", "up", "down", "hat", "backpack", "bag", "handbag")
 """Binary attributes that a short description names: what is worn and carried, not who wears it."""
 
 
+def chance(probability: float) -> str:
+    """A probability in per cent, never 0 or 100: nothing here is certain."""
+    if probability > 0.99:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+
+
 def short_name(attribute: Attribute) -> str:
     """Two words at most for who has the attribute: "red top", "backpack", "short sleeves"."""
     if attribute.group in _PLACES:

@@ -13,7 +13,18 @@ from hatcnn.server.observing import PREFIX
 from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.routes.pictures import Pictures, skipped
-from hatcnn.server.schemas import Added, Entries, Entry, EntryId, Offset, Statistics, Text, Where
+from hatcnn.server.schemas import (
+    Added,
+    Entries,
+    Entry,
+    EntryId,
+    GalleryMap,
+    Offset,
+    Point,
+    Statistics,
+    Text,
+    Where,
+)
 from hatcnn.server.service import who_asks
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
@@ -40,7 +51,8 @@ async def add(
     their bytes, stay as they are, so that what was cut off can be sent again."""
     service.check_writable()
     service.writing.check()
-    people = await service.people(await read_uploads(pictures), thumbnails=True)
+    uploaded = await service.uploaded(await read_uploads(pictures), thumbnails=True)
+    people = uploaded.people
     if not len(people):
         return Added(added=0, present=0, ids=[], skipped=skipped(people))
     done = await service.write(
@@ -52,8 +64,8 @@ async def add(
             identity=identity,
             tracklet=tracklet,
             tags=[tag for tag in tags if tag],
-            pictures=people.pictures,
-            thumbnails=people.thumbnails,
+            pictures=uploaded.pictures,
+            thumbnails=uploaded.thumbnails,
         ),
     )
     return Added(
@@ -115,3 +127,20 @@ async def stats(service: ServiceOf, who: Who) -> Statistics:
     """The gallery in numbers."""
     found = await service.read(who, lambda gallery: gallery.stats(recall_queries=0))
     return Statistics.model_validate(found.to_json())
+
+
+@router.get("/map")
+async def gallery_map(service: ServiceOf) -> GalleryMap:
+    """Some entries in the plane, alike ones near each other. Drawn anew when the gallery has
+    changed, which takes seconds."""
+    found = await service.map()
+    places = found.places.astype(float).round(4).tolist()
+    return GalleryMap(
+        method=found.method,
+        note=found.note,
+        entries=found.of,
+        points=[
+            Point(id=e.id, x=x, y=y, camera=e.camera, seen_at=e.seen_at, identity=e.identity)
+            for e, (x, y) in zip(found.entries, places, strict=True)
+        ],
+    )

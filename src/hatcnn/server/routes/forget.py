@@ -17,6 +17,7 @@ from hatcnn.server.schemas import (
     Confirmation,
     Entry,
     EntryId,
+    FalseMatchRate,
     FindToForget,
     Forgotten,
     Where,
@@ -29,7 +30,7 @@ IDS = 1000
 
 router = APIRouter(
     prefix=PREFIX, tags=["forget"], route_class=UploadRoute,
-    responses=error_responses(404, 409, 415),
+    responses=error_responses(404, 409, 415, 501),
 )  # fmt: skip
 
 
@@ -44,7 +45,11 @@ async def forget_entry(entry: EntryId, service: ServiceOf, who: Who) -> Forgotte
 @router.post("/forget/find")
 async def find(question: FindToForget, service: ServiceOf, who: Who) -> Candidates:
     """What would be forgotten, and a confirmation with which to do it."""
-    given = {**question.model_dump(exclude={"person"}), "person": question.person or None}
+    given = {
+        **question.model_dump(exclude={"person", "false_match_rate"}),
+        "person": question.person or None,
+        **service.meaning(question.false_match_rate),
+    }
     return await _candidates(service, who, given)
 
 
@@ -54,15 +59,18 @@ async def find_by_picture(
     service: ServiceOf,
     who: Who,
     threshold: Annotated[
-        float, Form(ge=-1, le=1, description="Similarity from which an entry is meant.")
-    ],
+        float | None, Form(ge=-1, le=1, description="Similarity from which an entry is meant.")
+    ] = None,
+    false_match_rate: Annotated[FalseMatchRate, Form()] = None,
     where: Annotated[Where, Form()] = None,
 ) -> Candidates:
-    """Entries that look like the person in the pictures, and a confirmation to forget them."""
+    """Entries that look like the person in the pictures, by a threshold or a false match rate, and
+    a confirmation to forget them."""
     service.check_writable()
+    meaning = service.meaning(false_match_rate)
     people = await service.person(await read_uploads(pictures))
     return await _candidates(
-        service, who, {"person": people, "threshold": threshold, "where": where}
+        service, who, {"person": people, "threshold": threshold, "where": where, **meaning}
     )
 
 

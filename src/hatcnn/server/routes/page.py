@@ -1,4 +1,4 @@
-"""The page: three files that come with the package and ask the API like any other client."""
+"""The page: files that come with the package and ask the API like any other client."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, File, Form, UploadFile
 from starlette.responses import Response
 
+from hatcnn.inference.embeddings import Embeddings
 from hatcnn.server.batching import Floats
 from hatcnn.server.explaining import ImageKind
 from hatcnn.server.observing import PREFIX
@@ -23,7 +24,6 @@ from hatcnn.server.schemas import (
     Skipped,
     probabilities,
 )
-from hatcnn.server.service import People
 from hatcnn.server.uploads import UploadRoute, read_uploads
 
 router = APIRouter(
@@ -111,7 +111,7 @@ async def explain(
     return Response(figure, media_type=media)
 
 
-def skipped(people: People) -> list[Skipped]:
+def skipped(people: Embeddings) -> list[Skipped]:
     """Pictures that could not be read."""
     return [Skipped(name=name, reason=reason) for name, reason in people.skipped]
 
@@ -120,5 +120,5 @@ def _base64(vector: Floats) -> str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
-def _row(people: People, i: int) -> object:
+def _row(people: Embeddings, i: int) -> object:
     return None if people.attributes is None else people.attributes[i]

@@ -13,6 +13,7 @@ from hatcnn.server.routes.entries import Who
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.routes.pictures import Pictures
 from hatcnn.server.schemas import (
+    FalseMatchRate,
     Match,
     Matches,
     Offset,
@@ -27,7 +28,7 @@ from hatcnn.server.uploads import UploadRoute, read_uploads
 
 router = APIRouter(
     prefix=f"{PREFIX}/search", tags=["search"], route_class=UploadRoute,
-    responses=error_responses(404, 409, 415),
+    responses=error_responses(404, 409, 415, 501),
 )  # fmt: skip
 
 
@@ -45,8 +46,10 @@ async def by_picture(
     group_by: Annotated[
         Literal["identity", "tracklet"] | None, Form(description="Only the best entry of each.")
     ] = None,
+    false_match_rate: Annotated[FalseMatchRate, Form()] = None,
 ) -> Matches:
     """The entries that look most like the person in the pictures, who is the same in all."""
+    meaning = service.meaning(false_match_rate)
     service.reading.check()
     people = await service.person(await read_uploads(pictures))
     return await _ask(
@@ -59,15 +62,16 @@ async def by_picture(
             where=where,
             exclude_camera=exclude_camera or None,
             group_by=group_by,
+            **meaning,
         ),
         top_k,
-        by_picture=True,
     )
 
 
 @router.post("/entry")
 async def by_entry(question: SearchByEntry, service: ServiceOf, who: Who) -> Matches:
     """The entries that look most like the person of entries inside, which are left out."""
+    meaning = service.meaning(question.false_match_rate)
     return await _ask(
         service,
         who,
@@ -78,9 +82,9 @@ async def by_entry(question: SearchByEntry, service: ServiceOf, who: Who) -> Mat
             where=question.where,
             exclude_camera=question.exclude_own_camera or question.exclude_camera or None,
             group_by=question.group_by,
+            **meaning,
         ),
         question.top_k,
-        by_picture=True,
     )
 
 
@@ -97,11 +101,13 @@ async def by_description(question: SearchByDescription, service: ServiceOf, who:
             where=question.where,
         ),
         question.top_k,
-        by_picture=False,
+        score_is_probability=True,
     )
 
 
-async def _ask(service: Service, who: str, search: Any, top_k: int, *, by_picture: bool) -> Matches:
+async def _ask(
+    service: Service, who: str, search: Any, top_k: int, *, score_is_probability: bool = False
+) -> Matches:
     """Search, having asked for one match more than wanted, which tells of another page."""
 
     def unless_empty(gallery: galleries.Gallery) -> galleries.Matches:
@@ -115,7 +121,7 @@ async def _ask(service: Service, who: str, search: Any, top_k: int, *, by_pictur
             {
                 "rank": match.rank,
                 "score": match.score,
-                "probability": service.probability(match) if by_picture else match.score,
+                "probability": match.score if score_is_probability else match.probability,
                 **match.entry.to_json(),
             }
         )
