@@ -118,9 +118,9 @@ def _parts(real: Features) -> tuple[Vectors, Vectors]:
 
 def _unit(vectors: Vectors) -> Vectors:
     """Both halves of length 1."""
-    halves = vectors.reshape(len(vectors), 2, -1)
+    halves = vectors.reshape(-1, 2, vectors.shape[1] // 2)
     halves = halves / np.linalg.norm(halves, axis=2, keepdims=True)
-    return np.asarray(halves.reshape(len(vectors), -1), np.float32)
+    return np.asarray(halves.reshape(vectors.shape), np.float32)
 
 
 def _similarities(vectors: Vectors, pids: npt.NDArray[Any]) -> dict[str, list[float]]:
