@@ -74,7 +74,8 @@ def expected_vectors(crops):
 
 def kill_one(notes: Path, killed: list[int]) -> None:
     """Kill the first process that has begun its second block."""
-    for _ in range(600):
+    # A busy machine takes a minute to start the workers.
+    for _ in range(6000):
         pids = [int(note.name.split("-")[0]) for note in notes.iterdir()]
         busy = [pid for pid in pids if pids.count(pid) >= 2]
         if busy:
