@@ -12,9 +12,10 @@ from PIL import Image
 
 from hatcnn.cli.main import run
 from hatcnn.errors import ImageError
-from hatcnn.gallery import Gallery
+from hatcnn.gallery import Gallery, store
 from hatcnn.inference import Embedder, Embeddings
 from hatcnn.inference.distributed import embed_on_cluster, joined
+from tests.gallery.people import crowd
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -73,7 +74,8 @@ def expected_vectors(crops):
 
 def kill_one(notes: Path, killed: list[int]) -> None:
     """Kill the first process that has begun its second block."""
-    for _ in range(600):
+    # A busy machine takes a minute to start the workers.
+    for _ in range(6000):
         pids = [int(note.name.split("-")[0]) for note in notes.iterdir()]
         busy = [pid for pid in pids if pids.count(pid) >= 2]
         if busy:
@@ -141,3 +143,30 @@ def test_the_commands_give_what_one_process_gives(crops, tmp_path, monkeypatch):
     gallery = Gallery.open("town")
     assert {(e.name, e.camera) for e in gallery.entries()} == {(n, "4") for n in alone.names}
     assert gallery.model == alone.fingerprint
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_index_is_built_by_two_workers(tmp_path, monkeypatch):
+    pytest.importorskip("lance_ray")
+    monkeypatch.setattr(store, "EXACT_BYTES", 0)
+    people = crowd(3000, dimension=64)
+    gallery = Gallery.open(tmp_path / "town")
+    # Four files, of which each worker takes two.
+    gallery.add(people, camera=[i % 10 for i in range(3000)], batch_size=750, index=False)
+    assert gallery.stats(recall_queries=0).index == "exact"
+    run(["gallery", "index", str(tmp_path / "town"), "--ray", "auto"])
+    said = gallery.stats()
+    assert (said.index, said.indexed) == ("IVF_RQ", 3000)
+    assert said.recall_at_10 > 0.9
+    segments = gallery._store.snapshot().table.index_stats(store.VECTOR_INDEX).num_indices
+    assert segments == 2
+    found = gallery.search(people.vectors[7], where="camera = 7")
+    assert not found.exact
+    assert found[0].entry.name == people.names[7]
+    # What one process does afterwards fits to it.
+    gallery.add(crowd(1500, dimension=64, seed=3))
+    assert gallery.stats(recall_queries=0).indexed == 4500
+    gallery.forget(where="camera = 7")
+    assert {m.entry.camera for m in gallery.search(people.vectors[7], top_k=500)} == {
+        None, *"012345689"
+    }  # fmt: skip

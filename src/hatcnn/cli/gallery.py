@@ -1,13 +1,12 @@
-"""``hatcnn gallery add | search | describe | forget | list | stats | compact``."""
+"""``hatcnn gallery add | search | describe | forget | list | stats | index | compact``."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tyro
 
@@ -18,155 +17,38 @@ from hatcnn.cli.gallery_inputs import (
     in_parts,
     load_embedder,
 )
+from hatcnn.cli.gallery_options import (
+    AddOptions,
+    CompactOptions,
+    DescribeOptions,
+    ForgetOptions,
+    IndexOptions,
+    ListOptions,
+    ModelOptions,
+    Options,
+    SearchOptions,
+    StatsOptions,
+)
 from hatcnn.cli.output import write_report
 from hatcnn.errors import ConfigError, nearest_names
 from hatcnn.gallery import Forgotten, Gallery
 from hatcnn.gallery.matches import ENTRY_COLUMNS, plain_table
-from hatcnn.gallery.schema import Precision
 from hatcnn.gallery.thumbnails import thumbnail
-from hatcnn.inference.distributed import embed_on_cluster
+from hatcnn.inference.distributed import connect, embed_on_cluster
 from hatcnn.inference.embeddings import Embeddings
 from hatcnn.inference.pictures import find_files
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Options:
-    gallery: Annotated[str, tyro.conf.Positional]
-    """Folder of the gallery, or an object store's address such as s3://bucket/town."""
-    audit: Path | None = None
-    """Log of searches and deletions, where it does not lie in the gallery."""
-    json: Path | None = None
-    """Write everything to this file; - for standard output."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ModelOptions(_Options):
-    model: str | None = None
-    """Model folder or name, for pictures."""
-    backend: str = "auto"
-    """What runs the network."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ScoreOptions(_ModelOptions):
-    calibration: str | None = None
-    """What scores mean: a file of 'hatcnn calibrate', or the model folder or name that has one;
-    that of --model unless said."""
-    false_match_rate: float | None = None
-    """Only scores that so large a share of pairs of different people reaches, such as 1e-3."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddOptions(_ModelOptions):
-    """Add pictures or embeddings; what is inside already stays as it is."""
-
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Files of 'hatcnn embed', pictures, or folders of pictures."""
-    manifest: Path | None = None
-    """CSV table with a column name and some of camera, seen_at, identity, tracklet, tags."""
-    camera: str | None = None
-    """Camera of the pictures for which the manifest names none."""
-    seen_at: str | None = None
-    """When they were seen, such as '2026-01-31 17:05' (UTC)."""
-    identity: str | None = None
-    """Who is in them."""
-    tracklet: str | None = None
-    """Run of pictures that they belong to."""
-    tag: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A tag; may be given several times."""
-    thumbnails: bool = False
-    """Keep a small picture of each, to show with matches."""
-    ray: str | None = None
-    """Embed on the Ray cluster at this address; 'auto' for the one that this machine is in."""
-    precision: Precision = "float16"
-    """In which a new gallery stores vectors."""
-    strict: bool = False
-    """Stop at the first unreadable picture instead of skipping it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PageOptions:
-    where: str | None = None
-    """Filter, such as "backpack and upper = 'red' and camera != 3"."""
-    top_k: int = 10
-    """Entries to show."""
-    offset: int = 0
-    """Entries to leave out before them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions(_PageOptions, _ScoreOptions):
-    """Find the entries that look most like a person."""
-
-    query: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Pictures of one person, a file of 'hatcnn embed', or ids of entries."""
-    exclude_camera: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Leave this camera out; 'own' is that of the entry searched by. May be given again."""
-    group_by: Literal["identity", "tracklet"] | None = None
-    """Show only the best entry of each."""
-    exact: bool = False
-    """Compare with every entry, also in a large gallery."""
-    rerank: int | None = None
-    """Order so many of the nearest entries anew by whom they have for neighbours."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DescribeOptions(_PageOptions, _Options):
-    """Find people by words."""
-
-    words: Annotated[str, tyro.conf.Positional]
-    """Such as "woman, red top, backpack"."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForgetOptions(_ScoreOptions):
-    """Remove entries for good; shows them and asks first. All that is given must fit."""
-
-    id: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """An entry; may be given several times."""
-    where: str | None = None
-    """Filter, such as "camera = 3 and seen_at < '2026-01-01'"."""
-    tag: str | None = None
-    """Tag that they bear."""
-    since: str | None = None
-    """Seen at this time or after."""
-    until: str | None = None
-    """Seen before this time."""
-    keep_days: float | None = None
-    """Only what was seen more than so many days ago (or added, where that is unknown)."""
-    person: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Picture, file of 'hatcnn embed' or id of an entry of the person; with --threshold
-    or --false-match-rate."""
-    threshold: float | None = None
-    """Similarity to the person, -1 to 1, from which an entry is removed."""
-    yes: bool = False
-    """Do not ask."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListOptions(_PageOptions, _Options):
-    """Show entries as they are stored."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatsOptions(_Options):
-    """Counts, cameras, time span, space, and recall of the index."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompactOptions(_Options):
-    """Merge small files, bring the index up to date, remove older versions."""
-
-
 def main(arguments: list[str]) -> None:
     """Run the action that the first argument names."""
-    actions: dict[str, tuple[type[_Options], Callable[[Any], None]]] = {
+    actions: dict[str, tuple[type[Options], Callable[[Any], None]]] = {
         "add": (AddOptions, _add),
         "search": (SearchOptions, _search),
         "describe": (DescribeOptions, _describe),
         "forget": (ForgetOptions, _forget),
         "list": (ListOptions, _list),
         "stats": (StatsOptions, _stats),
+        "index": (IndexOptions, _index),
         "compact": (CompactOptions, _compact),
     }
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -179,7 +61,7 @@ def main(arguments: list[str]) -> None:
     run(tyro.cli(options, prog=f"hatcnn gallery {action}", args=rest))
 
 
-def _open(options: _Options) -> Gallery:
+def _open(options: Options) -> Gallery:
     return Gallery.open(options.gallery, create=False, audit=options.audit)
 
 
@@ -208,7 +90,7 @@ def _add(options: AddOptions) -> None:
         if options.thumbnails:
             data = data or [_read(name) for name in people.names]
             small = [thumbnail(d, n) for d, n in zip(data, people.names, strict=True)]
-        done = gallery.add(people, pictures=data, thumbnails=small, **about)
+        done = gallery.add(people, pictures=data, thumbnails=small, index=False, **about)
         added += done.added
         present += done.present
 
@@ -218,6 +100,8 @@ def _add(options: AddOptions) -> None:
         skipped += people.skipped
         if len(people):
             put(people, data)
+    # Once, however many parts there were.
+    gallery.index(on_cluster=options.ray is not None)
     report = {
         "gallery": options.gallery,
         "added": added,
@@ -311,6 +195,16 @@ def _stats(options: StatsOptions) -> None:
         print(found)
 
 
+def _index(options: IndexOptions) -> None:
+    gallery = _open(options)
+    if options.ray:
+        connect(options.ray)
+    gallery.index(on_cluster=options.ray is not None)
+    found = gallery.stats()
+    if not write_report(found.to_json(), options.json):
+        print(f"{options.gallery}: {found.found_by()}")
+
+
 def _compact(options: CompactOptions) -> None:
     gallery = _open(options)
     gallery.compact()
@@ -319,7 +213,7 @@ def _compact(options: CompactOptions) -> None:
         print(f"{options.gallery}: {found.entries:,} entries, {found.bytes_on_disk or 0:,} bytes")
 
 
-def _asked(given: Sequence[str], options: _ModelOptions) -> Callable[[], Any]:
+def _asked(given: Sequence[str], options: ModelOptions) -> Callable[[], Any]:
     """What makes ids, or vectors from files and pictures; the network is ready before."""
     if not given:
         raise ConfigError("search for what? Name pictures, a file of 'hatcnn embed' or an id")

@@ -17,6 +17,9 @@ import onnx
 from hatcnn.export.graphs import quiet
 from hatcnn.inference.backends import Pixels
 
+COLOURS = 3
+"""Channels of a picture."""
+
 
 def quantise_onnx(model: onnx.ModelProto, folder: Path, pixels: Pixels) -> onnx.ModelProto:
     """An ONNX graph whose convolutions are of integers.
@@ -60,7 +63,7 @@ def quantise_onnx(model: onnx.ModelProto, folder: Path, pixels: Pixels) -> onnx.
 
 
 def quantise_openvino(model: Any, pixels: Pixels) -> Any:
-    """An OpenVINO model whose convolutions are of integers.
+    """An OpenVINO model whose convolutions are of integers, but for the sensitive ones.
 
     Args:
         model: an `openvino.Model` in float32.
@@ -76,5 +79,25 @@ def quantise_openvino(model: Any, pixels: Pixels) -> Any:
             model,
             nncf.Dataset(list(pixels), lambda picture: picture[None]),
             subset_size=len(pixels),
-            ignored_scope=nncf.IgnoredScope(types=sorted(kept), validate=False),
+            ignored_scope=nncf.IgnoredScope(
+                names=_sensitive(model), types=sorted(kept), validate=False
+            ),
         )
+
+
+def _sensitive(model: Any) -> list[str]:
+    """Names of the convolutions by which integers lose most.
+
+    Those of the attention, whose errors multiply every map and move the regions; and the first,
+    which sees the picture.
+    """
+    found = []
+    for node in model.get_ops():
+        if node.get_type_name() != "Convolution":
+            continue
+        _, channels, height, width = node.output(0).get_partial_shape()
+        # Spatial attention has one channel, channel attention one position.
+        attends = 1 in (channels.get_length(), height.get_length() * width.get_length())
+        if attends or node.input(1).get_partial_shape()[1].get_length() == COLOURS:
+            found.append(node.get_friendly_name())
+    return found

@@ -7,6 +7,7 @@ the chosen decide.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,38 +16,75 @@ from hatcnn.gallery.exact import Numbers, best, scored, unit
 from hatcnn.gallery.schema import Floats
 from hatcnn.gallery.store import VECTOR_INDEX, Snapshot, Store
 
-PARTITION = 4096
-"""Entries of a partition; smaller partitions take longer to make and find no more."""
-PROBES = 40
-"""Partitions that a search looks into; more where a filter leaves too few entries in them."""
-REFINE = 30
-"""So many times the entries asked for are compared again by their stored vectors."""
+PARTITION = 1024
+"""Entries of a partition: four times as many find less for the same number of comparisons."""
+SAMPLE, ITERATIONS = 64, 15
+"""Entries a partition that its centre is found from, and steps of finding it."""
+PROBES, PROBES_FILTERED = 80, 200
+"""Partitions that a search looks into; where a filter leaves few entries, the nearest of them are
+further away, and so in more partitions. Twice as many for more than 100 entries."""
+REFINE, CANDIDATES = 10, 200
+"""So many times the entries asked for are compared again by their stored vectors, at least so many
+entries."""
 LARGEST_K = 1000
 """Beyond so many entries asked for, comparing all is as quick."""
+FILTERED = {"camera": "Bitmap", "upper": "Bitmap", "lower": "Bitmap", "seen_at": "BTree"}
+"""Columns with an index of their own beside that of the vectors, by LanceDB's name of its kind.
+
+They have few values or an order; without one, a filter reads its columns of all entries each time.
+"""
 STALE_SHARE = 0.1
 """Share of entries outside the index, compared one by one, from which it is brought up to date."""
 
 
-def build_index(store: Store) -> None:
-    """Make or remake the index; searches go on without it or with the old one."""
-    from lancedb.index import IvfRq
+def build_index(store: Store, *, on_cluster: bool = False) -> None:
+    """Make or remake the index; searches go on without it or with the old one.
 
-    def change(table: Any) -> None:
-        snapshot = Snapshot(table)
-        table.create_index(
-            "vector",
-            config=IvfRq(
+    Args:
+        store: of the gallery.
+        on_cluster: by the Ray cluster that this process has joined.
+
+    Raises:
+        ConfigError: when what building on a cluster needs is not installed.
+        GalleryError: when it cannot be written.
+    """
+    from lancedb import index
+
+    if on_cluster:
+        from hatcnn.gallery.cluster import build_on_cluster
+
+        snapshot = store.snapshot()
+        assert snapshot is not None
+        build_on_cluster(store, partitions(snapshot.count), sample=SAMPLE, iterations=ITERATIONS)
+    else:
+
+        def change(table: Any) -> None:
+            of_all = partitions(table.count_rows())
+            config = index.IvfRq(
                 distance_type="cosine",
-                num_partitions=max(1, snapshot.count // PARTITION),
-            ),
-            name=VECTOR_INDEX,
-        )
+                num_partitions=of_all,
+                sample_rate=SAMPLE,
+                max_iterations=ITERATIONS,
+            )
+            table.create_index("vector", config=config, name=VECTOR_INDEX)
 
-    store.commit(change)
+        store.commit(change)
+    for column, kind in FILTERED.items():
+        config = getattr(index, kind)()
+        store.commit(partial(_index_column, column=column, config=config))
 
 
-def refresh_index(store: Store) -> None:
-    """Make the index where the gallery has become large; bring it up to date where it lags.
+def _index_column(table: Any, *, column: str, config: Any) -> None:
+    table.create_index(column, config=config)
+
+
+def partitions(entries: int) -> int:
+    """Into how many the index of so many entries is divided."""
+    return max(1, entries // PARTITION)
+
+
+def refresh_index(store: Store, *, on_cluster: bool = False) -> None:
+    """Make the index where the gallery has become large; make it anew where it lags.
 
     The caller holds the lock.
     """
@@ -55,11 +93,8 @@ def refresh_index(store: Store) -> None:
         # The codes fill whole bytes; networks with other dimensions are rare, and searched exactly.
         return
     statistics = index_statistics(snapshot)
-    if statistics is None:
-        build_index(store)
-    elif statistics.num_unindexed_rows > STALE_SHARE * snapshot.count:
-        # Also merges small files, which so many new entries have left.
-        store.optimize(keep_s=3600, unreferenced=False)
+    if statistics is None or statistics.num_unindexed_rows > STALE_SHARE * snapshot.count:
+        build_index(store, on_cluster=on_cluster)
 
 
 def drop_indices(store: Store) -> None:
@@ -84,19 +119,22 @@ def ask_index(
 
     Entries that the index does not hold yet are compared as well.
     """
+    wide = (PROBES_FILTERED if where else PROBES) * (1 if k <= 100 else 2)
     search = (
         snapshot.table.search(query.astype(snapshot.stored), vector_column_name="vector")
         .distance_type("cosine")
-        .minimum_nprobes(PROBES)
-        .maximum_nprobes(0)
-        .refine_factor(REFINE)
+        .refine_factor(max(REFINE, -(-CANDIDATES // k)))
         .select(["vector", "_distance"])
         .with_row_id(True)
         .limit(k)
     )
     if where:
         search = search.where(where, prefilter=True)
-    found = search.to_arrow()
+    found = search.minimum_nprobes(wide).maximum_nprobes(wide).to_arrow()
+    if len(found) < min(k, snapshot.count):
+        # What passes lies elsewhere: without a limit it is looked for everywhere. That takes
+        # several times as long even where nothing is missing, so it is asked for only here.
+        found = search.maximum_nprobes(0).to_arrow()
     vectors = found["vector"].combine_chunks().flatten().to_numpy()
     rows = found["_rowid"].to_numpy().astype(np.int64)
     block = rows, unit(vectors.reshape(-1, snapshot.dimension))
@@ -118,16 +156,23 @@ def measure_recall(snapshot: Snapshot, queries: int, k: int) -> float | None:
     taken = snapshot.take(chosen, ["vector"])
     vectors = unit(np.array([row["vector"] for row in taken]))
     found = [set(ask_index(snapshot, vector, k, None)[0].tolist()) for vector in vectors]
-    nearest = _nearest(snapshot, vectors, k)
-    shares = [len(f & n) / len(n) for f, n in zip(found, nearest, strict=True)]
+    exact = [set(rows.tolist()) for rows in nearest(snapshot, vectors, k, None)]
+    shares = [len(f & n) / len(n) for f, n in zip(found, exact, strict=True)]
     return float(np.mean(shares))
 
 
-def _nearest(snapshot: Snapshot, queries: Floats, k: int) -> list[set[int]]:
-    """By exact search, reading the gallery once for all queries."""
+def nearest(snapshot: Snapshot, queries: Floats, k: int, where: str | None) -> list[Numbers]:
+    """Row numbers of each query's k nearest, by comparing all, reading the gallery once.
+
+    Args:
+        snapshot: to search.
+        queries: (n, d) float32 of length 1.
+        k: entries of each answer.
+        where: SQL of the entries that are compared.
+    """
     rows = [np.empty(0, np.int64)] * len(queries)
     scores = [np.empty(0, np.float32)] * len(queries)
-    for block in snapshot.stream(None):
-        for i, query in enumerate(queries):
-            rows[i], scores[i] = best([(rows[i], scores[i]), *scored([block], query)], k)
-    return [set(r.tolist()) for r in rows]
+    for numbers, vectors in snapshot.stream(where):
+        for i, alike in enumerate(queries @ vectors.T):
+            rows[i], scores[i] = best([(rows[i], scores[i]), (numbers, alike)], k)
+    return rows

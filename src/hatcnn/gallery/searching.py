@@ -15,7 +15,7 @@ from hatcnn.attributes import NAMES
 from hatcnn.errors import GalleryError
 from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored, unit
 from hatcnn.gallery.filters import Filter
-from hatcnn.gallery.indexing import LARGEST_K, ask_index, index_statistics
+from hatcnn.gallery.indexing import LARGEST_K, ask_index
 from hatcnn.gallery.matches import Entry, Match, Matches, Ranked
 from hatcnn.gallery.reranking import reranked
 from hatcnn.gallery.schema import DESCRIPTION, Floats
@@ -227,7 +227,7 @@ def _rows_of_ids(snapshot: Snapshot, ids: Sequence[str]) -> tuple[list[str], Num
 
 def _index_can(snapshot: Snapshot, k: int) -> bool:
     """Whether the index is there to propose k entries."""
-    return not snapshot.is_small and k <= LARGEST_K and index_statistics(snapshot) is not None
+    return not snapshot.is_small and k <= LARGEST_K and snapshot.has_index
 
 
 def _blocks(snapshot: Snapshot, where: str | None) -> Iterator[Block]:

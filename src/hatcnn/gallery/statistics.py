@@ -91,10 +91,14 @@ class Statistics:
         if self.bytes_per_entry is not None:
             size = f"{self.bytes_on_disk:,} bytes, {self.bytes_per_entry:,.0f} an entry"
             rows.append(("on disk", size))
+        rows.append(("search", self.found_by()))
+        return plain_table(("gallery", ""), rows)
+
+    def found_by(self) -> str:
+        """How entries are found, in words."""
         recall = "" if self.recall_at_10 is None else f", recall@10 {self.recall_at_10:.3f}"
         held = f", {self.indexed:,} entries" if self.index != "exact" else ""
-        rows.append(("search", f"{self.index}{held}{recall}"))
-        return plain_table(("gallery", ""), rows)
+        return f"{self.index}{held}{recall}"
 
 
 def measure(snapshot: Snapshot | None, size: int | None, recall_queries: int) -> Statistics:

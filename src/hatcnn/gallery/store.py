@@ -59,6 +59,11 @@ class Snapshot:
         return int(self.table.count_rows())
 
     @cached_property
+    def has_index(self) -> bool:
+        """Whether there is an index of the vectors, however far it lags."""
+        return self.table.index_stats(VECTOR_INDEX) is not None
+
+    @cached_property
     def in_memory(self) -> tuple[Numbers, Floats]:
         """Row numbers, in order, and all vectors (n, d) float32; for small galleries."""
         blocks = list(self.stream(None))
@@ -135,6 +140,7 @@ class Store:
     def __init__(self, uri: str | Path, storage_options: dict[str, str] | None) -> None:
         self.uri = str(uri)
         self.folder = None if "://" in self.uri else Path(uri)
+        self.storage_options = storage_options
         # It takes a second to import, which 'hatcnn gallery --help' need not wait for.
         import lancedb
 

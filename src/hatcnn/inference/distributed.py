@@ -10,9 +10,11 @@ Every machine needs hatcnn, the model and the pictures under the same paths.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,9 @@ from hatcnn.progress import progress
 
 BLOCK = 256
 """Pictures that a worker embeds at a time, and embeds again when it is lost."""
+
+PATIENCE_S = 5.0
+"""Seconds in which the cluster must answer."""
 
 Load = Callable[[], Any]
 """Makes an `Embedder`; called once in every worker."""
@@ -49,11 +54,40 @@ def connect(address: str) -> None:
         ) from None
     if ray.is_initialized():
         return
+    _knock(address)
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"cannot join the Ray cluster at {address}: {said}") from None
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens: Ray itself waits for minutes, and then ends the process.
+
+    Raises:
+        ConfigError: when nobody does, or it is no address.
+    """
+    if address in ("auto", "local"):
+        return
+    # Port 10001 is that of ray:// unless it says otherwise.
+    split = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = split.hostname, split.port or (10001 if split.scheme == "ray" else None)
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None:
+        raise ConfigError(
+            f"{address!r} is no address of a Ray cluster; expected such as 10.0.0.1:6379, "
+            "ray://10.0.0.1:10001, auto or local"
+        )
+    try:
+        socket.create_connection((host, port), timeout=PATIENCE_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot join the Ray cluster at {address}: {error.strerror or error}; is it running "
+            "('ray start --head' there), and may this machine reach it?"
+        ) from None
 
 
 def embed_on_cluster(
