@@ -2,7 +2,8 @@
 
 import json
 
-import pytest
+import boto3
+from moto.server import ThreadedMotoServer
 
 from hatcnn.gallery import Gallery
 from tests.gallery.people import crowd, files_with
@@ -53,12 +54,10 @@ def test_an_address_instead_of_a_folder(tmp_path, monkeypatch):
 
 
 def test_s3(tmp_path, monkeypatch):
-    moto = pytest.importorskip("moto.server", reason="needs moto[server], which no extra brings")
-    boto3 = pytest.importorskip("boto3")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     try:
         endpoint = "http://{}:{}".format(*server.get_host_and_port())

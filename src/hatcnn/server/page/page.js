@@ -28,7 +28,7 @@ async function show(question, title) {
     if (number !== latest) return;
     list(found);
     const shown = $("results").children.length;
-    if (shown) say(`${title}: the first ${shown} of ${found.searched.toLocaleString()}.`);
+    if (shown) say(`${title}: the first ${shown} of ${found.searched.toLocaleString()} in the gallery.`);
     else if (!found.searched) say("The gallery is empty. Add pictures with 'hatcnn gallery add', then search.");
     else say("Nothing fits. Leave out a filter, or describe less.");
     $("forget-person").hidden = readOnly || !queryBlob || !shown;
