@@ -1,6 +1,7 @@
 """The page over a large gallery, in headless Chromium: how long a person waits for each step.
 
-    python benchmarks/page_scale.py --entries 100000 --json benchmarks/results/page_100000.json
+    hatcnn evaluate hatcnn-plus --data MARKET1501 --features market1501.npz
+    python benchmarks/page_scale.py --features market1501.npz --json results/page_100000.json
 
 The gallery is filled as `gallery_scale` does, with simulated people in ten cameras, and with
 pictures of synthetic people as thumbnails. Every step begins with a click or key and ends when what
@@ -23,12 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 from playwright.sync_api import Page, sync_playwright
 
-from gallery_scale import PART, Crowd, People
-from hatcnn.attributes import NUM_ATTRIBUTES
+from crowd import Crowd
+from gallery_scale import PART, People
 from hatcnn.cli.output import write_report
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.gallery import Gallery
@@ -53,6 +53,8 @@ new PerformanceObserver(list => {
 class Options:
     """How large, how often."""
 
+    features: Path
+    """Real vectors to begin with, written by ``hatcnn evaluate --features``."""
     entries: int = 100_000
     """In the gallery."""
     model: str = "hatcnn-plus"
@@ -108,13 +110,13 @@ def main() -> None:
 def fill(folder: Path, options: Options, thumbnails: list[bytes]) -> None:
     """Simulated vectors and attributes, ten cameras, a picture each second."""
     gallery = Gallery.open(folder)
-    crowd = Crowd(options.entries, options.seed)
+    crowd = Crowd(options.features, options.entries, options.seed)
     for at in range(0, options.entries, PART):
         stop = min(options.entries, at + PART)
-        chances = np.random.default_rng(at).random((stop - at, NUM_ATTRIBUTES)).astype(np.float32)
+        vectors, chances = crowd.pictures(at, stop)
         names = tuple(f"camera{i % 10}/{i:09}.jpg" for i in range(at, stop))
         gallery.add(
-            People(crowd.pictures(at, stop), chances, names),
+            People(vectors, chances, names),
             camera=[i % 10 for i in range(at, stop)],
             seen_at=[1.7e9 + i for i in range(at, stop)],
             thumbnails=[thumbnails[i % len(thumbnails)] for i in range(at, stop)],

@@ -147,39 +147,37 @@ class Server:
 
 async def load(address: str, paths: list[Path], options: Options, clients: int) -> dict[str, Any]:
     """Clients that ask, are answered, and ask again; those refused wait as they are told."""
-    bodies = list(request_bodies(paths, options.pictures))
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    limits = httpx.Limits(max_connections=None)
+    requests = [posted(body) for body in request_bodies(paths, options.pictures)]
     latencies: list[float] = []
     waits: list[float] = []
     statuses: Counter[str] = Counter()
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as http:
-        busy = network_seconds((await http.get("/v1/metrics")).text)
-        began = time.perf_counter()
+    busy = network_seconds(httpx.get(f"{address}/v1/metrics").text)
+    began = time.perf_counter()
 
-        async def client(number: int) -> None:
-            at = number
-            while time.perf_counter() - began < options.seconds:
-                at += 1
-                asked = time.perf_counter()
-                try:
-                    answer = await http.post(
-                        "/v1/embed", content=bodies[at % len(bodies)], headers=headers
-                    )
-                except httpx.TransportError as error:
-                    statuses[type(error).__name__] += 1
-                    continue
-                statuses[str(answer.status_code)] += 1
-                if answer.status_code == 200:
-                    latencies.append(time.perf_counter() - asked)
-                else:
-                    waits.append(float(answer.headers["Retry-After"]))
-                    left = began + options.seconds - time.perf_counter()
-                    await asyncio.sleep(max(0.0, min(waits[-1], left)))
+    async def client(number: int) -> None:
+        connection = Connection(address)
+        at = number
+        while time.perf_counter() - began < options.seconds:
+            at += 1
+            asked = time.perf_counter()
+            try:
+                status, retry_after = await connection.ask(requests[at % len(requests)])
+            except (OSError, asyncio.IncompleteReadError) as error:
+                statuses[type(error).__name__] += 1
+                connection.close()
+                continue
+            statuses[str(status)] += 1
+            if status == 200:
+                latencies.append(time.perf_counter() - asked)
+            else:
+                waits.append(retry_after)
+                left = began + options.seconds - time.perf_counter()
+                await asyncio.sleep(max(0.0, min(retry_after, left)))
+        connection.close()
 
-        await asyncio.gather(*(client(i) for i in range(clients)))
-        seconds = time.perf_counter() - began
-        busy = network_seconds((await http.get("/v1/metrics")).text) - busy
+    await asyncio.gather(*(client(i) for i in range(clients)))
+    seconds = time.perf_counter() - began
+    busy = network_seconds(httpx.get(f"{address}/v1/metrics").text) - busy
     ordered = sorted(latencies) or [float("nan")]
     return {
         "clients": clients,
@@ -190,6 +188,48 @@ async def load(address: str, paths: list[Path], options: Options, clients: int) 
         "statuses": dict(statuses),
         "longest_retry_after_s": max(waits, default=None),
     }
+
+
+class Connection:
+    """HTTP at its plainest, kept open: what a client library spends, the server would lack."""
+
+    def __init__(self, address: str) -> None:
+        self.host, port = address.removeprefix("http://").split(":")
+        self.port = int(port)
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, float]:
+        """Status, and the seconds after which to ask again where it says so."""
+        if self.writer is None:
+            self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
+        self.writer.write(request)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        await self.reader.readexactly(number_behind(b"content-length:", head))
+        if b"\r\nconnection: close" in head:
+            self.close()
+        return int(head.split(b" ", 2)[1]), float(number_behind(b"retry-after:", head))
+
+    def close(self) -> None:
+        """The next question opens it again."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+def number_behind(name: bytes, head: bytes) -> int:
+    """Of a header in lower case; 0 without it."""
+    found = re.search(rb"\r\n" + name + rb" *(\d+)", head)
+    return int(found[1]) if found else 0
+
+
+def posted(body: bytes) -> bytes:
+    """A whole request with a form."""
+    return (
+        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        + f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n".encode()
+        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def network_seconds(metrics: str) -> float:
