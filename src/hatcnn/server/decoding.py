@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -13,6 +14,8 @@ from hatcnn.errors import ImageError
 from hatcnn.gallery.thumbnails import thumbnail
 from hatcnn.images import Pixels
 
+TOGETHER = 4
+"""Pictures that one call of a thread decodes: handing work over has a price of its own."""
 LONGEST_NAME = 100
 """Characters that are kept of a file's name."""
 
@@ -68,6 +71,19 @@ def decode(
     except Exception as error:
         # Whatever else a decoder trips over, it is the file: one bad picture is no fault of ours.
         raise ImageError(f"{upload.name} is damaged ({type(error).__name__})") from error
+
+
+def decode_each(
+    uploads: Sequence[Upload], decode_one: Callable[[Upload], Decoded]
+) -> list[Decoded | ImageError]:
+    """Decode pictures one after the other; what is wrong with one stands in its place."""
+    found: list[Decoded | ImageError] = []
+    for upload in uploads:
+        try:
+            found.append(decode_one(upload))
+        except ImageError as error:
+            found.append(error)
+    return found
 
 
 def check_pixels(upload: Upload, max_pixels: int) -> None:

@@ -19,7 +19,7 @@ from hatcnn.errors import GalleryError, ImageError
 from hatcnn.gallery import Gallery
 from hatcnn.inference.embeddings import Embeddings
 from hatcnn.server.batching import Batcher
-from hatcnn.server.decoding import Decoded, Upload, decode
+from hatcnn.server.decoding import TOGETHER, Decoded, Upload, decode, decode_each
 from hatcnn.server.explaining import Reasons
 from hatcnn.server.mapping import Map, Mapper
 from hatcnn.server.metrics import Metrics
@@ -126,17 +126,23 @@ class Service:
                 decode, height=config.height, width=config.width, max_pixels=limits.max_pixels,
                 with_thumbnail=thumbnails,
             )  # fmt: skip
-            found = await asyncio.gather(
-                *(self.decoding.run(partial(one, upload)) for upload in uploads),
+            parts = await asyncio.gather(
+                *(
+                    self.decoding.run(partial(decode_each, uploads[at : at + TOGETHER], one))
+                    for at in range(0, len(uploads), TOGETHER)
+                ),
                 return_exceptions=True,
             )
+            found: list[Decoded | ImageError] = []
+            for part in parts:
+                if isinstance(part, BaseException):
+                    raise part
+                found += part
             readable: list[tuple[Upload, Decoded]] = []
             skipped: list[tuple[str, str]] = []
             for upload, decoded in zip(uploads, found, strict=True):
                 if isinstance(decoded, ImageError):
                     skipped.append((upload.name, str(decoded)))
-                elif isinstance(decoded, BaseException):
-                    raise decoded
                 else:
                     readable.append((upload, decoded))
             self.metrics.unreadable.inc(len(skipped))
