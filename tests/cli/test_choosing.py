@@ -10,16 +10,10 @@ from hatcnn.datasets import hold_out, open_dataset
 from hatcnn.errors import ConfigError
 from hatcnn.evaluation import evaluate, load_features
 from hatcnn.inference.backends import load_backend
-from tests.cli.test_commands import data, model  # noqa: F401
 from tests.inference.models import pixels
 
 
-@pytest.fixture(autouse=True)
-def packs(tmp_path, monkeypatch):
-    monkeypatch.setenv("HATCNN_CACHE", str(tmp_path / "cache"))
-
-
-def test_tune_ranks_with_every_weight_and_names_the_best(capsys, tmp_path, data, model):  # noqa: F811
+def test_tune_ranks_with_every_weight_and_names_the_best(capsys, tmp_path, data, model):
     out = tmp_path / "weights.json"
     arguments = ["--data", str(data), "--hold-out", "3", "--weights", "0.5", "1"]
     run(["tune", str(model), *arguments, "--json", str(out)])
@@ -32,7 +26,7 @@ def test_tune_ranks_with_every_weight_and_names_the_best(capsys, tmp_path, data,
     assert f"best by mAP: {best['weight']:g}" in capsys.readouterr().out
 
 
-def test_tune_refuses_weights_and_people_that_choose_nothing(tmp_path, data, model):  # noqa: F811
+def test_tune_refuses_weights_and_people_that_choose_nothing(tmp_path, data, model):
     with pytest.raises(ConfigError, match="above 0"):
         run(["tune", str(model), "--data", str(data), "--hold-out", "3", "--weights", "0"])
     trained = tmp_path / "run"
@@ -46,7 +40,7 @@ def test_tune_refuses_weights_and_people_that_choose_nothing(tmp_path, data, mod
         run(["tune", str(trained / "model"), "--data", str(data), "--hold-out", "3"])
 
 
-def test_reduce_writes_a_model_and_says_what_it_costs(capsys, tmp_path, data, model):  # noqa: F811
+def test_reduce_writes_a_model_and_says_what_it_costs(capsys, tmp_path, data, model):
     out = tmp_path / "short"
     report = tmp_path / "cost.json"
     arguments = [str(model), str(out), "--data", str(data), "--dim", "12"]
@@ -69,7 +63,7 @@ def test_reduce_writes_a_model_and_says_what_it_costs(capsys, tmp_path, data, mo
         run(["reduce", str(out), str(tmp_path / "shorter"), "--data", str(data), "--dim", "4"])
 
 
-def test_flip_averaging_is_reported_and_changes_the_vectors(capsys, tmp_path, data, model):  # noqa: F811
+def test_flip_averaging_is_reported_and_changes_the_vectors(capsys, tmp_path, data, model):
     files = []
     for name, flags in (("once", []), ("twice", ["--flip-averaging"])):
         features, scores = tmp_path / f"{name}.npz", tmp_path / f"{name}.json"

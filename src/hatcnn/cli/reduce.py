@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +13,16 @@ import tyro
 from hatcnn.cli.evaluate import packed_pictures
 from hatcnn.cli.output import write_report
 from hatcnn.cli.tables import console, percent, table
-from hatcnn.datasets import Dataset, open_dataset, pack
+from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import Fabric, make_fabric
 from hatcnn.errors import ConfigError
 from hatcnn.evaluation import Evaluation, evaluate
-from hatcnn.inference.backends import load_backend
+from hatcnn.inference.backends import Backend, load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.inference.reduction import fit_reduction
 from hatcnn.models.checkpoint import load_model, save_model
 from hatcnn.models.folder import find_model
-
-_PREFIX = {"separate": "identity."}
-"""Where the identity part lies, by who predicts the attributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +50,23 @@ def main(arguments: list[str]) -> None:
     network, config = load_model(options.model)
     if config.reduced_dim:
         raise ConfigError(f"{options.model} is reduced already: reduce the model it was made from")
+    reduced = replace(config, reduced_dim=options.dim)
     fabric = make_fabric(devices=1)
     dataset = open_dataset(options.data)
     backend = load_backend(options.model, fabric=fabric)
+    # A data set without test pictures is told before anything is written.
+    packs = packed_pictures(backend, dataset)
     train = pack(dataset.store, dataset.train, config.height, config.width)
     projection, kept = fit_reduction(extract(backend, train, fabric).vectors, options.dim)
-    reduced = replace(config, reduced_dim=options.dim)
-    name = f"{_PREFIX.get(config.attributes, '')}reduction.weight"
-    state = {**network.state_dict(), name: torch.from_numpy(projection)}
+    part = "identity." if config.attributes == "separate" else ""
+    state = {**network.state_dict(), f"{part}reduction.weight": torch.from_numpy(projection)}
     card = _CARD.format(
         name=find_model(options.model).name, dim=options.dim, full=config.vector_dim,
         data=dataset.name, kept=kept,
     )  # fmt: skip
     save_model(options.out, reduced, state, card=card)
-    before, after = (
-        _evaluation(folder, dataset, fabric) for folder in (options.model, options.out)
-    )
+    before = _evaluation(backend, packs, fabric)
+    after = _evaluation(load_backend(options.out, fabric=fabric), packs, fabric)
     report = {
         "model": str(options.model),
         "data": dataset.name,
@@ -85,9 +85,8 @@ def main(arguments: list[str]) -> None:
     print(f"{kept:.1%} of the squared length kept: {options.out}")
 
 
-def _evaluation(folder: Path, dataset: Dataset, fabric: Fabric) -> Evaluation:
-    backend = load_backend(folder, fabric=fabric)
-    query, gallery = (extract(backend, p, fabric) for p in packed_pictures(backend, dataset))
+def _evaluation(backend: Backend, packs: Sequence[PackedSplit], fabric: Fabric) -> Evaluation:
+    query, gallery = (extract(backend, packed, fabric) for packed in packs)
     return evaluate(query, gallery, groups=False)
 
 

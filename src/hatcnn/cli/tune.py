@@ -44,9 +44,11 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("weights must be above 0; 0 is tried anyway")
     dataset = hold_out(open_dataset(options.data), options.hold_out)
     folder = find_model(options.model).parent
-    if (folder / "recipe.json").exists() and read_run(folder).dataset != dataset.name:
+    if (folder / "recipe.json").exists() and (trained_on := read_run(folder).dataset) != (
+        dataset.name
+    ):
         raise ConfigError(
-            f"{options.model} was trained on {read_run(folder).dataset}, not on {dataset.name}: "
+            f"{options.model} was trained on {trained_on}, not on {dataset.name}: "
             "people it has seen would choose the weight"
         )
     fabric = make_fabric(devices=1)
