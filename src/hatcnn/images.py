@@ -35,7 +35,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Endings of file names that are taken for pictures, in lower case."""
 
 
-def decode(data: bytes, name: str = "picture") -> Pixels:
+def decode(data: bytes, name: str = "picture", *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode one picture.
 
     Grey, palette, CMYK and 16-bit pictures are converted to 8-bit RGB; transparent parts are put
@@ -44,13 +44,14 @@ def decode(data: bytes, name: str = "picture") -> Pixels:
     Args:
         data: the file's bytes: JPEG, PNG, WebP, BMP, TIFF or GIF.
         name: for messages.
+        max_pixels: width x height that is decoded, at most `MAX_PIXELS`.
 
     Returns:
         (height, width, 3) uint8, RGB.
 
     Raises:
         ImageError: empty, no picture, cut short, several frames, smaller than `MIN_SIDE`, or
-            more than `MAX_PIXELS` pixels.
+            more than `max_pixels` pixels.
     """
     if not data:
         raise ImageError(f"{name} is empty")
@@ -58,7 +59,7 @@ def decode(data: bytes, name: str = "picture") -> Pixels:
         # The limits below are ours; Pillow's warning about large pictures adds nothing.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_header(picture, name)
+            _check_header(picture, name, max_pixels)
             return _to_rgb(picture)
 
 
@@ -116,17 +117,18 @@ def _complaints(name: str) -> Iterator[None]:
         raise ImageError(f"{name} is damaged or cut short ({error})") from None
 
 
-def _check_header(picture: Image.Image, name: str) -> None:
-    _check_size(*picture.size, name)
+def _check_header(picture: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    _check_size(*picture.size, name, max_pixels)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         raise ImageError(f"{name} has {frames} frames: save the one you mean as a picture")
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
+def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    most = min(max_pixels, MAX_PIXELS)
+    if width * height > most:
         raise ImageError(
-            f"{name} is {width} x {height}, more than the {MAX_PIXELS:,} pixels allowed: "
+            f"{name} is {width} x {height}, more than the {most:,} pixels allowed: "
             "crop the person out of it first"
         )
     if min(width, height) < MIN_SIDE:

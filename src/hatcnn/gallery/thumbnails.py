@@ -19,7 +19,11 @@ def thumbnail(data: bytes, name: str = "picture") -> bytes:
     Raises:
         ImageError: when it cannot be read; see `hatcnn.images.decode`.
     """
-    pixels = images.decode(data, name)
+    return thumbnail_of(images.decode(data, name))
+
+
+def thumbnail_of(pixels: images.Pixels) -> bytes:
+    """The same of a picture (height, width, 3) that was decoded already."""
     height, width = pixels.shape[:2]
     if height > HEIGHT:
         pixels = images.resize(pixels, HEIGHT, max(1, round(width * HEIGHT / height)))

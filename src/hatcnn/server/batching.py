@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,12 @@ Forward = Callable[[Pixels], tuple[Floats, Floats | None]]
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    pixels: Pixels
-    answer: asyncio.Future[Row]
+    """Pictures of one caller; several batches may share them."""
+
+    pictures: Sequence[Pixels]
+    answer: asyncio.Future[list[Row]]
+    taken: int = 0
+    rows: list[Row] = field(default_factory=list)
 
 
 class Batcher:
@@ -46,7 +51,8 @@ class Batcher:
     ) -> None:
         self._forward = forward
         self._max_batch, self._max_wait_s, self._max_waiting = max_batch, max_wait_s, max_waiting
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._task: asyncio.Task[None] | None = None
         self.seconds_each = 0.01
@@ -89,52 +95,70 @@ class Batcher:
 
     async def __call__(self, pictures: Sequence[Pixels]) -> list[Row]:
         """Run pictures (H, W, 3) that were announced."""
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting(pixels, loop.create_future()) for pixels in pictures]
-        for one in waiting:
-            self._queue.put_nowait(one)
-        return list(await asyncio.gather(*(one.answer for one in waiting)))
+        if not pictures:
+            return []
+        waiting = _Waiting(pictures, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        return await waiting.answer
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            batch = [one for one in await self._gather() if not one.answer.done()]
+            batch = await self._gather()
             if not batch:
                 continue
             began = loop.time()
             try:
-                pixels = np.stack([one.pixels for one in batch])
+                pixels = np.stack([one for _, part in batch for one in part])
                 vectors, attributes = await loop.run_in_executor(
                     self._thread, self._forward, pixels
                 )
             except Exception as error:
-                for one in batch:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
+                for waiting, _ in batch:
+                    if not waiting.answer.done():
+                        waiting.answer.set_exception(error)
                 continue
             seconds = loop.time() - began
             # Small batches cost more a picture and say less of what a full queue takes.
-            weight = 0.3 * len(batch) / self._max_batch
-            self.seconds_each += weight * (seconds / len(batch) - self.seconds_each)
-            self.on_batch(len(batch), seconds)
-            for i, one in enumerate(batch):
-                if not one.answer.done():
-                    one.answer.set_result(
-                        (vectors[i], None if attributes is None else attributes[i])
-                    )
+            weight = 0.3 * len(pixels) / self._max_batch
+            self.seconds_each += weight * (seconds / len(pixels) - self.seconds_each)
+            self.on_batch(len(pixels), seconds)
+            at = 0
+            for waiting, part in batch:
+                waiting.rows += [
+                    (vectors[i], None if attributes is None else attributes[i])
+                    for i in range(at, at + len(part))
+                ]
+                at += len(part)
+                if len(waiting.rows) == len(waiting.pictures) and not waiting.answer.done():
+                    waiting.answer.set_result(waiting.rows)
 
-    async def _gather(self) -> list[_Waiting]:
-        loop = asyncio.get_running_loop()
-        batch = [await self._queue.get()]
-        until = loop.time() + self._max_wait_s
-        while len(batch) < self._max_batch:
-            if not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            elif len(batch) >= self.announced or loop.time() >= until:
+    async def _gather(self) -> list[tuple[_Waiting, Sequence[Pixels]]]:
+        """Callers with those of their pictures that the next pass takes; none where all left."""
+        batch: list[tuple[_Waiting, Sequence[Pixels]]] = []
+        size = 0
+        await self._arrival(None)
+        until = asyncio.get_running_loop().time() + self._max_wait_s
+        while size < self._max_batch:
+            if not self._waiting and (size >= self.announced or not await self._arrival(until)):
                 break
-            else:
-                try:
-                    batch.append(await asyncio.wait_for(self._queue.get(), until - loop.time()))
-                except TimeoutError:
-                    break
+            first = self._waiting[0]
+            part = first.pictures[first.taken : first.taken + self._max_batch - size]
+            first.taken += len(part)
+            left = first.answer.done()
+            if left or first.taken == len(first.pictures):
+                self._waiting.popleft()
+            if not left:
+                batch.append((first, part))
+                size += len(part)
         return batch
+
+    async def _arrival(self, until: float | None) -> bool:
+        """Wait for pictures; whether there are any."""
+        if not self._waiting:
+            self._arrived.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._arrived.wait()
+        return bool(self._waiting)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
 from hatcnn import images
 from hatcnn.errors import ImageError
-from hatcnn.gallery.thumbnails import thumbnail
+from hatcnn.gallery.thumbnails import thumbnail_of
 from hatcnn.images import Pixels
 
 TOGETHER = 4
@@ -62,9 +59,8 @@ def decode(
         ImageError: when it is none, is damaged, or has too many pixels.
     """
     try:
-        check_pixels(upload, max_pixels)
-        full = images.decode(upload.data, upload.name)
-        small = thumbnail(upload.data, upload.name) if with_thumbnail else None
+        full = images.decode(upload.data, upload.name, max_pixels=max_pixels)
+        small = thumbnail_of(full) if with_thumbnail else None
         return Decoded(images.resize(full, height, width), small)
     except ImageError:
         raise
@@ -84,17 +80,3 @@ def decode_each(
         except ImageError as error:
             found.append(error)
     return found
-
-
-def check_pixels(upload: Upload, max_pixels: int) -> None:
-    """Raise `ImageError` for a picture with more pixels than this server takes."""
-    try:
-        with Image.open(io.BytesIO(upload.data), formats=images.FORMATS) as picture:
-            width, height = picture.size
-    except Exception:
-        return  # `images.decode` says what is wrong with it.
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{upload.name} is {width} x {height}, more than the {max_pixels:,} pixels that this "
-            "server takes: crop the person out of it first"
-        )

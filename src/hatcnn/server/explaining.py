@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from hatcnn import images
 from hatcnn.evaluation.thresholds import Calibration
-from hatcnn.images import Pixels
 from hatcnn.models.folder import CALIBRATION, find_model
 from hatcnn.server.refusals import Refusal
 
@@ -54,7 +53,7 @@ class Reasons:
         Raises:
             ImageError: when a picture cannot be read.
         """
-        pixels = [_decoded(name, data, max_pixels) for name, data in uploads]
+        pixels = [images.decode(data, name, max_pixels=max_pixels) for name, data in uploads]
         explained = importlib.import_module("hatcnn.visualize.explained")
         if self._explainer is None:
             module = importlib.import_module("hatcnn.inference.explanation")
@@ -77,10 +76,3 @@ class Reasons:
             log.warning("calibration of another model", extra={"fields": fields})
             return None
         return found
-
-
-def _decoded(name: str, data: bytes, max_pixels: int) -> Pixels:
-    from hatcnn.server.decoding import Upload, check_pixels
-
-    check_pixels(Upload(name, data), max_pixels)
-    return images.decode(data, name)

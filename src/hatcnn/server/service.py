@@ -237,13 +237,13 @@ class Service:
         return ids
 
 
-def service_of(request: Request) -> Service:
-    """For routes."""
+async def service_of(request: Request) -> Service:
+    """For routes; a plain function would be called in a thread, which costs more than it does."""
     service: Service = request.app.state.service
     return service
 
 
-def who_asks(request: Request) -> str:
+async def who_asks(request: Request) -> str:
     """Token's name and address, for the gallery's log."""
     return str(request.scope["hatcnn"].spoken)
 
