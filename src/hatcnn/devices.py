@@ -9,12 +9,36 @@ import os
 import sys
 import warnings
 
+import torch
+
 try:
     from lightning_fabric import Fabric
 except ImportError:  # the whole of Lightning carries the same Fabric inside
     from lightning.fabric import Fabric  # type: ignore[import-not-found,no-redef,unused-ignore]
 
-__all__ = ["Fabric", "make_fabric"]
+__all__ = ["Fabric", "make_fabric", "multiplies_bfloat16", "supported_precision"]
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
+def supported_precision(precision: str, accelerator: str = "auto") -> str:
+    """`precision`, or ``"32-true"`` for ``"bf16-mixed"`` on a CPU without such instructions.
+
+    Torch emulates them there, and a training step takes several times as long as in float32.
+    """
+    on_cpu = accelerator == "cpu" or (
+        accelerator == "auto" and torch.accelerator.current_accelerator() is None
+    )
+    if precision == "bf16-mixed" and on_cpu and not multiplies_bfloat16(torch.device("cpu")):
+        return "32-true"
+    return precision
 
 
 def make_fabric(

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hatcnn.cli.main import COMMANDS, main, run
@@ -234,3 +235,12 @@ def test_export_says_how_near_torch_it_is_or_what_to_do(capsys, monkeypatch, tmp
     (tmp_path / "file").write_text("")
     assert "cannot write" in said(model, "--to", "onnx", "--out", tmp_path / "file")
     assert "openvino" in said(model, "--to", "tensorrt")
+
+
+def test_bfloat16_becomes_float32_where_it_is_emulated(capsys, monkeypatch, tmp_path, data):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    out = ["--out", str(tmp_path), "--max-minutes", "0.001", "--accelerator", "cpu"]
+    recipe = ["--precision", "bf16-mixed", "--sampling.batch-size", "16"]
+    run(["train", "smoke", "--data", str(data), *out, *recipe])
+    assert "training in float32" in capsys.readouterr().out
+    assert json.loads((tmp_path / "environment.json").read_text())["precision"] == "32-true"

@@ -43,7 +43,7 @@ def trainer(out, recipe=TINY, dataset=None):
     recipe = with_identities(recipe, data.num_identities)
     run = RunFolder(out)
     if not run.checkpoint_path.exists():
-        run.begin(recipe, "crowd", data.fingerprint, device="cpu", processes=1)
+        run.begin(recipe, "crowd", data.fingerprint, device="cpu", precision="32-true", processes=1)
     return Trainer(recipe, data, run, make_fabric(accelerator="cpu", devices=1))
 
 

@@ -37,7 +37,7 @@ from hatcnn.benchmark.serving import (
     random_pixels,
 )
 from hatcnn.benchmark.workers import Form, Work
-from hatcnn.devices import make_fabric
+from hatcnn.devices import make_fabric, multiplies_bfloat16, supported_precision
 from hatcnn.evaluation import distance_blocks, rank, reranked_blocks, top_k
 from hatcnn.export import export_model
 from hatcnn.inference.backends import Backend, BackendName
@@ -63,7 +63,7 @@ def training_step(recipe: Recipe, batch_size: int, *, plain: bool) -> Work:
     recipe = replace(recipe, model=replace(recipe.model, num_identities=IDENTITIES))
     if plain:
         return plain_training_step(recipe, batch_size)
-    fabric = make_fabric(precision=recipe.precision, devices=1)
+    fabric = make_fabric(precision=supported_precision(recipe.precision), devices=1)
     torch.manual_seed(0)
     network: nn.Module = build_model(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.SGD(
@@ -166,7 +166,13 @@ def _backend(config: ModelConfig, *, plain: bool) -> Backend:
     if plain:
         return PlainBackend(config)
     built = build_model(config).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchBackend(built, config, make_fabric(precision="bf16-mixed", devices=1))
+    fabric = make_fabric(precision=supported_precision("bf16-mixed"), devices=1)
+    return TorchBackend(built, config, fabric)
+
+
+def _half() -> str:
+    """Our fast arithmetic on this machine: bf16 unless it is a CPU that only emulates it."""
+    return "bf16" if supported_precision("bf16-mixed") == "bf16-mixed" else "fp32"
 
 
 @functools.cache
@@ -184,8 +190,12 @@ def _exported(recipe: str) -> Path:
 
 def _training_forms() -> list[Form]:
     paper, plus = recipe_named("hatcnn-paper"), recipe_named("hatcnn-plus")
-    halved = replace(paper, precision="bf16-mixed")
     plain, ours = partial(training_step, plain=True), partial(training_step, plain=False)
+    half = _half()
+    recipes = [("hatcnn-paper", paper, "fp32"), (f"hatcnn-plus, {half}", plus, half)]
+    if half == "bf16":
+        halved = replace(paper, precision="bf16-mixed")
+        recipes.insert(1, ("hatcnn-paper, bf16", halved, half))
     return [
         *(
             Form(
@@ -202,14 +212,10 @@ def _training_forms() -> list[Form]:
                 name=f"{name}, batch 64",
                 prepare=ours,
                 arguments=(recipe, 64),
-                precision="fp32" if recipe is paper else "bf16",
+                precision=precision,
                 counted=recipe.name,
             )
-            for name, recipe in (
-                ("hatcnn-paper", paper),
-                ("hatcnn-paper, bf16", halved),
-                ("hatcnn-plus, bf16", plus),
-            )
+            for name, recipe, precision in recipes
         ),
     ]
 
@@ -218,7 +224,8 @@ def _network_forms(by_torch: object, exported: object, ours: int, *sizes: int) -
     """Plain, then the published network and hatcnn-plus through each back end."""
     assert callable(by_torch)
     assert callable(exported)
-    paper, plus = "hatcnn-paper", "hatcnn-plus"
+    paper, plus, half = "hatcnn-paper", "hatcnn-plus", _half()
+    on_cpu = "bf16" if multiplies_bfloat16(torch.device("cpu")) else "fp32"
     fast: list[tuple[str, str, BackendName]] = [("hatcnn-plus, ONNX Runtime", plus, "onnx")]
     if importlib.util.find_spec("openvino"):
         fast += [
@@ -237,18 +244,18 @@ def _network_forms(by_torch: object, exported: object, ours: int, *sizes: int) -
             for size in sizes
         ),
         Form(
-            name=f"hatcnn-plus, torch, bf16, {ours}",
+            name=f"hatcnn-plus, torch, {half}, {ours}",
             prepare=partial(by_torch, plain=False),
             arguments=(recipe_named(plus).model, ours),
-            precision="bf16",
+            precision=half,
             counted=plus,
         ),
         *(
             Form(
-                name=f"{name}, {'fp32' if runtime == 'onnx' else 'bf16'}, {ours}",
+                name=f"{name}, {'fp32' if runtime == 'onnx' else on_cpu}, {ours}",
                 prepare=exported,
                 arguments=(_exported(recipe), runtime, ours),
-                precision="fp32" if runtime == "onnx" else "bf16",
+                precision="fp32" if runtime == "onnx" else on_cpu,
                 counted=recipe,
             )
             for name, recipe, runtime in fast

@@ -126,8 +126,8 @@ def _load_torch(
     folder: Path, precision: Precision, attributes: bool, fabric: Fabric | None
 ) -> Backend:
     _require("torch", "train")
-    from hatcnn.devices import make_fabric
-    from hatcnn.inference.torch_backend import TorchBackend, multiplies_bfloat16
+    from hatcnn.devices import make_fabric, multiplies_bfloat16
+    from hatcnn.inference.torch_backend import TorchBackend
     from hatcnn.models.checkpoint import load_model
 
     if precision in ("fp16", "int8"):

@@ -55,12 +55,3 @@ class TorchBackend:
         with autocast:
             vectors, *logits = self.graph(pixels)
         return vectors.cpu().numpy(), logits[0].cpu().numpy() if logits else None
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported()
-    return False

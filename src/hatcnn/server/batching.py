@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hatcnn.images import Pixels
-from hatcnn.server.refusals import Busy
+from hatcnn.server.refusals import LONGEST_RETRY_S, Busy
 
 Floats = npt.NDArray[np.float32]
 Row = tuple[Floats, Floats | None]
@@ -77,7 +77,7 @@ class Batcher:
         """Raise `Busy` when so many more pictures would not be taken."""
         if self.announced + count > self._max_waiting:
             wait = math.ceil(self.announced * self.seconds_each)
-            raise Busy("pictures", retry_after=min(10, max(1, wait)))
+            raise Busy("pictures", retry_after=min(LONGEST_RETRY_S, max(1, wait)))
 
     @contextlib.contextmanager
     def announce(self, count: int) -> Iterator[None]:

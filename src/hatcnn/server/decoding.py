@@ -11,7 +11,7 @@ from hatcnn.errors import ImageError
 from hatcnn.gallery.thumbnails import thumbnail_of
 from hatcnn.images import Pixels
 
-TOGETHER = 4
+TOGETHER = 8
 """Pictures that one call of a thread decodes: handing work over has a price of its own."""
 LONGEST_NAME = 100
 """Characters that are kept of a file's name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from hatcnn.server.refusals import Busy
@@ -34,7 +34,7 @@ class Pool:
             raise Busy(self.name)
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Result of `work`, which goes on to its end even where nobody waits for it any longer.
+        """Result of `work`; once begun it goes on to its end, even where nobody waits any longer.
 
         Raises:
             Busy: when too many calls are waiting.
@@ -42,19 +42,32 @@ class Pool:
         self.check()
         self.pending += 1
         loop = asyncio.get_running_loop()
-        future = self._executor.submit(work)
+        answer: asyncio.Future[_T] = loop.create_future()
 
-        def done(_future: object) -> None:
+        def finish(done: Future[_T]) -> None:
+            self.pending -= 1
+            if answer.done():
+                return
+            error = done.exception()
+            if error is None:
+                answer.set_result(done.result())
+            else:
+                answer.set_exception(error)
+
+        def wake(done: Future[_T]) -> None:
             # The loop may be closed when a thread ends late.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._finished)
+                loop.call_soon_threadsafe(finish, done)
 
-        future.add_done_callback(done)
-        return await asyncio.wrap_future(future)
+        future = self._executor.submit(work)
+        future.add_done_callback(wake)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # Nobody waits: what has not begun need not.
+            future.cancel()
+            raise
 
     def close(self) -> None:
         """Finish what was taken."""
         self._executor.shutdown(wait=True)
-
-    def _finished(self) -> None:
-        self.pending -= 1

@@ -15,6 +15,8 @@ from hatcnn.server.schemas import Problem
 
 log = logging.getLogger("hatcnn.server")
 
+LONGEST_RETRY_S = 10
+"""That a client whose pictures had no place is told to wait."""
 CODES = {
     400: "bad_request",
     401: "no_token",

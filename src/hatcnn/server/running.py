@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hatcnn.server.memory import keep_large_blocks_apart
 from hatcnn.server.observing import log_as_json
+from hatcnn.server.refusals import LONGEST_RETRY_S
 from hatcnn.server.settings import Settings
 
 HEADER_SECONDS = 10.0
 """In which the head of a request must have arrived."""
 HEADER_BYTES = 64 * 2**10
+KEEP_ALIVE_S = 2 * LONGEST_RETRY_S
+"""For which a connection may say nothing between requests: longer than a client is told to wait,
+or it would close just as that client asks again."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -98,6 +103,7 @@ def make_server(
         log_config=None,
         # Connections, most of them idle; requests are counted by the guard.
         limit_concurrency=4 * settings.max_requests + 64,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.stop_seconds),
         **files,
     )
@@ -110,5 +116,8 @@ def serve(server: uvicorn.Server) -> None:
     keep_large_blocks_apart()
     # Pillow words every oddity of a broken file anew, and Python remembers each wording.
     warnings.filterwarnings("ignore", module="PIL")
+    # What the libraries have made lives to the end: no need to look through it again and again.
+    gc.collect()
+    gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

@@ -47,9 +47,16 @@ class RunFolder:
         self.tensorboard_path = self.path / "tensorboard"
 
     def begin(
-        self, recipe: Recipe, dataset: str, fingerprint: str, *, device: str, processes: int
+        self,
+        recipe: Recipe,
+        dataset: str,
+        fingerprint: str,
+        *,
+        device: str,
+        precision: str,
+        processes: int,
     ) -> None:
-        """Write down what was asked for, and where it runs."""
+        """Write down what was asked for, and where and in what arithmetic it runs."""
         write_json(
             self.path / "recipe.json",
             {"recipe": asdict(recipe), "dataset": dataset, "data": fingerprint},
@@ -63,6 +70,7 @@ class RunFolder:
                 "numpy": np.__version__,
                 "platform": f"{platform.system()} {platform.machine()}",
                 "device": device,
+                "precision": precision,
                 "processes": processes,
                 "threads": torch.get_num_threads(),
                 "commit": _commit(),

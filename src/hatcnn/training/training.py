@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hatcnn.datasets import Dataset
-from hatcnn.devices import make_fabric
+from hatcnn.devices import make_fabric, supported_precision
 from hatcnn.errors import ConfigError
 from hatcnn.training.data import load_training_data
 from hatcnn.training.recipe import Recipe, with_identities
@@ -60,8 +60,9 @@ def train(
         raise ConfigError(f"{out} already holds a run: add --resume, or name another folder")
     data = load_training_data(dataset, recipe.model)
     recipe = with_identities(recipe, data.num_identities)
+    precision = supported_precision(recipe.precision, machine.accelerator)
     fabric = make_fabric(
-        precision=recipe.precision,
+        precision=precision,
         accelerator=machine.accelerator,
         devices=int(machine.devices) if machine.devices.isdigit() else machine.devices,
         num_nodes=machine.num_nodes,
@@ -74,9 +75,12 @@ def train(
             dataset.name,
             data.fingerprint,
             device=str(fabric.device),
+            precision=precision,
             processes=fabric.world_size,
         )
     if fabric.is_global_zero:
+        if precision != recipe.precision:
+            print(f"this CPU has no instructions for {recipe.precision}: training in float32")
         for packed in (data.train, data.query, data.gallery):
             for name, reason in packed.skipped if packed else ():
                 print(f"skipped {name}: {reason}")

@@ -1,0 +1,28 @@
+"""Arithmetic that the machine at hand can do."""
+
+import pytest
+import torch
+
+from hatcnn.devices import supported_precision
+
+
+def has_bfloat16(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_bfloat16_on_a_cpu_needs_its_instructions(monkeypatch, has, expected):
+    has_bfloat16(monkeypatch, has)
+    assert supported_precision("bf16-mixed", "cpu") == expected
+
+
+def test_other_arithmetic_and_other_devices_stay(monkeypatch):
+    has_bfloat16(monkeypatch, False)
+    assert supported_precision("32-true", "cpu") == "32-true"
+    assert supported_precision("bf16-mixed", "cuda") == "bf16-mixed"
+
+
+def test_an_accelerator_is_asked_for_before_the_cpu(monkeypatch):
+    has_bfloat16(monkeypatch, False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert supported_precision("bf16-mixed") == "bf16-mixed"
