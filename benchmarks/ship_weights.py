@@ -17,6 +17,7 @@ from typing import Any
 from hatcnn.datasets import open_dataset, pack
 from hatcnn.evaluation import Calibration, calibrate, evaluate, score_histogram
 from hatcnn.evaluation.thresholds import ScoreHistogram, halves, match_rates
+from hatcnn.experiments.runs import read_run
 from hatcnn.export import export_model
 from hatcnn.files import write_json, write_text
 from hatcnn.inference.backends import load_backend
@@ -55,10 +56,12 @@ def main() -> None:
         fingerprint=backend.fingerprint,
     )
     calibration.save(folder / CALIBRATION)
-    recipe = json.loads((options.run / "recipe.json").read_text())["recipe"]
-    environment = json.loads((options.run / "environment.json").read_text())
-    lines = (options.run / "metrics.jsonl").read_text().splitlines()
-    metrics = [json.loads(line) for line in lines]
+    # The report draws its curves from them.
+    for file in ("recipe.json", "environment.json", "metrics.jsonl"):
+        write_text(folder / file, (options.run / file).read_text())
+    run = read_run(folder)
+    recipe, environment = run.recipe, run.environment
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     write_text(
         folder / "README.md",
         card(

@@ -11,6 +11,7 @@ import hatcnn
 from hatcnn.datasets import open_dataset, pack
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.evaluation import evaluate
+from hatcnn.experiments.runs import read_run
 from hatcnn.inference.backends import load_backend
 from hatcnn.inference.extraction import extract
 from hatcnn.models.folder import SHIPPED
@@ -51,6 +52,15 @@ def test_they_are_small_and_their_card_says_what_was_measured():
         values = [float(v) for v in row[1].split("|")]
         expected = [scores[k] for k in ("rank_1", "rank_5", "rank_10", "mAP", "mINP")]
         assert values == pytest.approx(expected, abs=0.0501)
+
+
+def test_they_bring_the_records_that_a_report_draws_curves_from():
+    run = read_run(SHIPPED / NAME)
+    assert len(run.epochs) > 1
+    assert run.epochs[0]["loss/total"] > run.epochs[-1]["loss/total"]
+    assert run.last["rankings"]["identity"]["mAP"] == pytest.approx(
+        recorded()["identity"]["mAP"], abs=0.3
+    )
 
 
 def test_their_onnx_form_says_what_the_weights_say():

@@ -142,9 +142,10 @@ def _check_drawing() -> None:
 
 
 def _training_run(model: Path) -> Run | None:
-    """The run that made a model, where the model still lies in its folder."""
-    folder = find_model(model).parent
-    return read_run(folder) if (folder / "recipe.json").exists() else None
+    """The run that made a model: told of in its folder, or in the run's that it still lies in."""
+    folder = find_model(model)
+    found = [place for place in (folder, folder.parent) if (place / "recipe.json").exists()]
+    return read_run(found[0]) if found else None
 
 
 def _draw(
