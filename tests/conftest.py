@@ -18,6 +18,14 @@ def _deterministic():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def market1501_features():
+    """Query, gallery and fingerprint of the real data by the shipped weights, embedded once."""
+    from benchmarks.gallery_market1501 import embedded
+
+    return embedded(os.environ["HATCNN_MARKET1501"], "hatcnn-plus")
+
+
 def pytest_collection_modifyitems(items):
     if "HATCNN_MARKET1501" not in os.environ:
         skip = pytest.mark.skip(reason="HATCNN_MARKET1501 does not name the data")

@@ -1,19 +1,16 @@
 """The weights that come with the package."""
 
 import json
-import os
 import re
 
 import numpy as np
 import pytest
 
 import hatcnn
-from hatcnn.datasets import open_dataset, pack
 from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.evaluation import evaluate
 from hatcnn.experiments.runs import read_run
 from hatcnn.inference.backends import load_backend
-from hatcnn.inference.extraction import extract
 from hatcnn.models.folder import SHIPPED
 from tests.paths import ROOT
 
@@ -72,13 +69,8 @@ def test_their_onnx_form_says_what_the_weights_say():
 
 
 @pytest.mark.market1501
-def test_evaluation_on_the_real_data_gives_the_numbers_of_the_card():
-    dataset = open_dataset(os.environ["HATCNN_MARKET1501"])
-    backend = load_backend(NAME)
-    query, gallery = (
-        extract(backend, pack(dataset.store, s, backend.config.height, backend.config.width))
-        for s in (dataset.query, dataset.gallery)
-    )
+def test_evaluation_on_the_real_data_gives_the_numbers_of_the_card(market1501_features):
+    query, gallery, _ = market1501_features
     rankings = evaluate(query, gallery, groups=False).to_json()["rankings"]
     for name, expected in recorded().items():
         assert rankings[name]["mAP"] == pytest.approx(expected["mAP"], abs=0.1)

@@ -1,14 +1,12 @@
 """The real data through the gallery, by what the benchmark runs."""
 
-import os
-
 import pytest
-from benchmarks.gallery_market1501 import compare, embedded
+from benchmarks.gallery_market1501 import compare
 
 
 @pytest.mark.market1501
-def test_searching_gives_what_evaluation_gives(tmp_path):
-    query, gallery, fingerprint = embedded(os.environ["HATCNN_MARKET1501"], "hatcnn-plus")
+def test_searching_gives_what_evaluation_gives(tmp_path, market1501_features):
+    query, gallery, fingerprint = market1501_features
     assert (len(query), len(gallery)) == (3368, 15913)
     found = compare(query, gallery, fingerprint, tmp_path)
     expected = found.pop("evaluate")
