@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hatcnn.devices import supported_precision
+from hatcnn.devices import describe_device, supported_precision
 
 
 def has_bfloat16(monkeypatch, has):
@@ -26,3 +26,11 @@ def test_an_accelerator_is_asked_for_before_the_cpu(monkeypatch):
     has_bfloat16(monkeypatch, False)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     assert supported_precision("bf16-mixed") == "bf16-mixed"
+
+
+def test_a_cpu_is_told_by_what_it_multiplies_with(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert describe_device(torch.device("cpu")) == "CPU (AMX)"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert describe_device(torch.device("cpu")) == "CPU (AVX2)"

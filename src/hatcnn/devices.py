@@ -16,7 +16,13 @@ try:
 except ImportError:  # the whole of Lightning carries the same Fabric inside
     from lightning.fabric import Fabric  # type: ignore[import-not-found,no-redef,unused-ignore]
 
-__all__ = ["Fabric", "make_fabric", "multiplies_bfloat16", "supported_precision"]
+__all__ = [
+    "Fabric",
+    "describe_device",
+    "make_fabric",
+    "multiplies_bfloat16",
+    "supported_precision",
+]
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -39,6 +45,16 @@ def supported_precision(precision: str, accelerator: str = "auto") -> str:
     if precision == "bf16-mixed" and on_cpu and not multiplies_bfloat16(torch.device("cpu")):
         return "32-true"
     return precision
+
+
+def describe_device(device: torch.device) -> str:
+    """A device in words that tell why a run took as long as it did, such as "CPU (AVX2)"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    unit = "AMX" if torch.cpu._is_amx_tile_supported() else torch.backends.cpu.get_cpu_capability()
+    return f"CPU ({unit})"
 
 
 def make_fabric(

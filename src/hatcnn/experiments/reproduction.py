@@ -47,7 +47,7 @@ class Series:
         """Length, seeds and commits, for captions."""
         seeds = ", ".join(str(run.recipe["seed"]) for run in self.runs)
         commits = ", ".join(sorted({str(run.environment["commit"]) for run in self.runs}))
-        devices = ", ".join(sorted({str(run.environment["device"]) for run in self.runs}))
+        devices = ", ".join(sorted({run.device for run in self.runs}))
         return f"{self.epochs} epochs, seed {seeds}, {devices}, commit {commits}"
 
     def curve(self, ranking: str, score: Score) -> tuple[list[int], list[list[float]]]:

@@ -23,7 +23,7 @@ class Outcome:
         attributes_rank_1, attributes_mAP: ranked with attributes, where there are any.
         balanced_accuracy, f1: means over the attributes, per cent; likewise.
         minutes: in training steps.
-        device: it ran on.
+        device: it ran on, and in what arithmetic.
         commit: of the code.
     """
 
@@ -62,7 +62,7 @@ def outcome(run: Run) -> Outcome:
         balanced_accuracy=_percent(means.get("balanced_accuracy")),
         f1=_percent(means.get("f1")),
         minutes=run.seconds / 60,
-        device=run.environment["device"],
+        device=run.device,
         commit=run.environment["commit"],
     )
 

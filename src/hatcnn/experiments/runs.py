@@ -46,6 +46,12 @@ class Run:
         return float(sum(record["seconds"] for record in self.epochs))
 
     @property
+    def device(self) -> str:
+        """It ran on, and in what arithmetic where the folder says so."""
+        known = (self.environment.get(key) for key in ("device", "precision"))
+        return ", ".join(str(value) for value in known if value)
+
+    @property
     def last(self) -> dict[str, Any]:
         """The latest evaluation."""
         return self.evaluations[max(self.evaluations)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hatcnn.datasets import Dataset
-from hatcnn.devices import make_fabric, supported_precision
+from hatcnn.devices import describe_device, make_fabric, supported_precision
 from hatcnn.errors import ConfigError
 from hatcnn.training.data import load_training_data
 from hatcnn.training.recipe import Recipe, with_identities
@@ -74,7 +74,7 @@ def train(
             recipe,
             dataset.name,
             data.fingerprint,
-            device=str(fabric.device),
+            device=describe_device(fabric.device),
             precision=precision,
             processes=fabric.world_size,
         )
