@@ -39,9 +39,14 @@ def cosine(a, b):
         ("openvino", "int8"),
     ],
 )
-def test_every_precision_runs_any_number_of_pictures_near_torch(model, tmp_path, to, precision):
-    if precision == "int8" and to == "openvino":
-        pytest.importorskip("nncf")
+def test_every_precision_runs_any_number_of_pictures_near_torch(
+    model, tmp_path, monkeypatch, to, precision
+):
+    if precision == "int8":
+        # The fixed network's attribute logits are four times a trained one's, their errors too.
+        monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], attribute=0.6))
+        if to == "openvino":
+            pytest.importorskip("nncf")
     pictures = list(pixels(40))
     exported = export_fixed(model, to=to, precision=precision, out=tmp_path, calibrate=pictures)
     assert exported.agreement.pictures == (10 if precision == "int8" else 40)

@@ -1,5 +1,8 @@
 """Convolutions of 8-bit integers, with ranges as they occur in pictures.
 
+Weights use seven of the eight bits: without VNNI, an x86 processor sums two products in 16 bits,
+which eight bits overflow, and the vectors would depend on the machine.
+
 Only convolutions are quantised: regions are cut out by matrix products whose positions eight bits
 would blur, and the rest is too small to matter. Each runtime has its own library, for each fuses
 only what its own library writes: OpenVINO reads ONNX Runtime's int8 graphs at a cosine similarity
@@ -55,6 +58,7 @@ def quantise_onnx(model: onnx.ModelProto, folder: Path, pixels: Pixels) -> onnx.
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,
         )
     result = onnx.load(quantised)
     for file in files:
@@ -79,6 +83,9 @@ def quantise_openvino(model: Any, pixels: Pixels) -> Any:
             model,
             nncf.Dataset(list(pixels), lambda picture: picture[None]),
             subset_size=len(pixels),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE
+            ),
             ignored_scope=nncf.IgnoredScope(
                 names=_sensitive(model), types=sorted(kept), validate=False
             ),
