@@ -10,8 +10,9 @@ demo: install
 	rm -rf demo
 	$(BIN)/hatcnn demo --out demo
 
+# A file's tests stay together, since they share what is slow to make.
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The tests on the real data; HATCNN_MARKET1501 names its folder or zip.
 test-market1501: install

@@ -10,13 +10,16 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
+from hatcnn.devices import multiplies_bfloat16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ceilings:
     """Rates that no network can pass here.
 
     Attributes:
-        matmul_fp32, matmul_bf16: GFLOP/s of a product of two matrices of 2,048.
+        matmul_fp32, matmul_bf16: GFLOP/s of a product of two matrices of 2,048; bfloat16's are 0
+            on a device that only emulates it.
         conv_fp32, conv_bf16: GFLOP/s of a 3x3 convolution of 128 channels, channels last.
         copy: GB/s, read and written together, of a copy that fits no cache.
     """
@@ -37,8 +40,12 @@ class Ceilings:
 def measure_ceilings(device: torch.device, *, seconds: float = 1.0) -> Ceilings:
     """Measure each for about so many seconds; the best repetition counts."""
     size, batch, channels, height, width = 2048, 16, 128, 40, 16
-    rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    rates = {"matmul_bf16": 0.0, "conv_bf16": 0.0}
+    dtypes = {"fp32": torch.float32}
+    # Emulated, a single product takes minutes.
+    if multiplies_bfloat16(device):
+        dtypes["bf16"] = torch.bfloat16
+    for name, dtype in dtypes.items():
         a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
         product = partial(torch.matmul, a, b)
         rates[f"matmul_{name}"] = 2 * size**3 / _best(product, seconds) / 1e9
