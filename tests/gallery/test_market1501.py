@@ -1,5 +1,6 @@
 """The real data through the gallery, by what the benchmark runs."""
 
+import numpy as np
 import pytest
 from benchmarks.gallery_market1501 import compare
 
@@ -8,9 +9,14 @@ from benchmarks.gallery_market1501 import compare
 def test_searching_gives_what_evaluation_gives(tmp_path, market1501_features):
     query, gallery, fingerprint = market1501_features
     assert (len(query), len(gallery)) == (3368, 15913)
-    found = compare(query, gallery, fingerprint, tmp_path)
+    # The benchmark asks them all; a quarter of them would tell as well that a ranking is wrong.
+    found = compare(query.take(np.arange(0, len(query), 4)), gallery, fingerprint, tmp_path)
     expected = found.pop("evaluate")
     assert {scores["entries"] for scores in found.values()} == {15913}
-    for name, allowed in (("exact, float32", 1e-3), ("index, float16", 0.3)):
+    for name, allowed in (
+        ("exact, float32", 1e-3),
+        ("exact, float16", 0.2),
+        ("index, float16", 0.3),
+    ):
         for score in ("rank_1", "mAP"):
             assert found[name][score] == pytest.approx(expected[score], abs=allowed)
