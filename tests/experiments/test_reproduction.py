@@ -15,10 +15,10 @@ METRICS = {"epoch": 1, "seconds": 60.0}
 def make(tmp_path):
     """Write a run folder whose scores are given: {epoch: (rank_1, mAP, with attributes, …)}."""
 
-    def write(name, scores, *, seed=0, epochs=None, dataset="Market-1501", folder=None):
+    def write(name, scores, *, seed=0, epochs=None, dataset="Market-1501", folder=None, **fields):
         path = tmp_path / "runs" / (folder or f"{name}-{seed}")
         path.mkdir(parents=True)
-        recipe = {"name": name, "seed": seed, "epochs": epochs or max(scores)}
+        recipe = {"name": name, "seed": seed, "epochs": epochs or max(scores), **fields}
         (path / "recipe.json").write_text(json.dumps({"recipe": recipe, "dataset": dataset}))
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "commit": "abc"}))
         lines = [METRICS]
@@ -80,6 +80,16 @@ def test_only_finished_runs_on_the_test_set_count_and_the_longest_wins(make):
     (series,) = series_by_recipe(find_runs(make.root)).values()
     assert [r.path.name for r in series.runs] == ["long"]
     assert findings({})[0].endswith("Not measured: no finished run of hatcnn-paper.")
+
+
+def test_runs_of_different_fields_are_no_seeds_of_one_another(make):
+    make("hatcnn-plus", {8: (80, 60, 81, 61)}, start_from="hatcnn-plus")
+    make("hatcnn-plus", {8: (82, 62, 83, 63)}, seed=1, start_from="hatcnn-plus")
+    make("hatcnn-plus", {8: (30, 20, 31, 21)}, seed=2, start_from="")
+    found = series_by_recipe(find_runs(make.root))
+    assert [run.recipe["seed"] for run in found["hatcnn-plus"].runs] == [0, 1]
+    assert found["hatcnn-plus"].label.startswith("8 epochs more, from trained weights, seed 0, 1")
+    assert "61.0 mAP after 8 epochs more, from trained weights" in findings(found)[-1]
 
 
 def test_broken_runs_are_named(make):

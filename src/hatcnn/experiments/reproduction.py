@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -29,7 +30,7 @@ _METHODS = (
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one recipe and one length that differ by their seed.
+    """Runs of one recipe, length and every other field included, that differ by their seed.
 
     Attributes:
         runs: at least one, finished, by seed.
@@ -43,12 +44,18 @@ class Series:
         return int(self.runs[0].recipe["epochs"])
 
     @property
+    def length(self) -> str:
+        """Its epochs in words, and whether they were all that the weights have seen."""
+        start = self.runs[0].recipe.get("start_from")
+        return f"{self.epochs} epochs{' more, from trained weights' if start else ''}"
+
+    @property
     def label(self) -> str:
         """Length, seeds and commits, for captions."""
         seeds = ", ".join(str(run.recipe["seed"]) for run in self.runs)
         commits = ", ".join(sorted({str(run.environment["commit"]) for run in self.runs}))
         devices = ", ".join(sorted({run.device for run in self.runs}))
-        return f"{self.epochs} epochs, seed {seeds}, {devices}, commit {commits}"
+        return f"{self.length}, seed {seeds}, {devices}, commit {commits}"
 
     def curve(self, ranking: str, score: Score) -> tuple[list[int], list[list[float]]]:
         """Epochs at which every run was evaluated, and the runs' scores at each."""
@@ -65,7 +72,9 @@ class Series:
 
 
 def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
-    """For each recipe its longest finished schedule on Market-1501's test set.
+    """For each recipe's name its longest finished schedule on Market-1501's test set.
+
+    Where several variants of a recipe are as long, the one with the most seeds.
 
     Raises:
         ExperimentError: when no run qualifies.
@@ -78,11 +87,13 @@ def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
         )
     chosen = {}
     for name in sorted({run.name for run in usable}):
-        of_recipe = [run for run in usable if run.name == name]
-        longest = max(run.recipe["epochs"] for run in of_recipe)
-        same = [run for run in of_recipe if run.recipe["epochs"] == longest]
-        by_seed = {run.recipe["seed"]: run for run in same}
-        chosen[name] = Series(tuple(by_seed[seed] for seed in sorted(by_seed)))
+        variants: dict[str, dict[int, Run]] = {}
+        for run in (run for run in usable if run.name == name):
+            fields = {k: v for k, v in run.recipe.items() if k != "seed"}
+            by_seed = variants.setdefault(json.dumps(fields, sort_keys=True), {})
+            by_seed[run.recipe["seed"]] = run
+        series = (Series(tuple(v[seed] for seed in sorted(v))) for v in variants.values())
+        chosen[name] = max(series, key=lambda s: (s.epochs, len(s.runs)))
     return chosen
 
 
@@ -124,7 +135,7 @@ def findings(found: dict[str, Series]) -> list[str]:
     if plus:
         ours, paper = mean(plus.final(IDENTITY, "mAP")), published.WITHOUT_ATTRIBUTES.mAP
         words.append(
-            f"**hatcnn-plus beside the paper.** {ours:.1f} mAP after {plus.epochs} epochs, "
+            f"**hatcnn-plus beside the paper.** {ours:.1f} mAP after {plus.length}, "
             f"{abs(ours - paper):.1f} {'above' if ours > paper else 'below'} the paper's HAT-CNN "
             f"after {published.EPOCHS}."
         )
@@ -142,6 +153,7 @@ def _attributes_early(hat: Series | None) -> str:
     _, joint = hat.curve(JOINT, "mAP")
     gains = [mean(w) - mean(o) for w, o in zip(joint, without, strict=True)]
     first, last = gains[0], gains[-1]
+    began = "1 epoch" if epochs[0] == 1 else f"{epochs[0]} epochs"
     verdict = "we find the same" if last <= 0 < first else "we find otherwise"
     if hat.epochs < published.EPOCHS:
         verdict = (
@@ -149,7 +161,7 @@ def _attributes_early(hat: Series | None) -> str:
             f"{'agrees' if first > 0 else 'differs'}, and says nothing of the end"
         )
     then = f", {last:+.1f} after {epochs[-1]}" if len(epochs) > 1 else ""
-    return f"{claim} Ours: {first:+.1f} mAP after {epochs[0]} epochs{then}; {verdict}."
+    return f"{claim} Ours: {first:+.1f} mAP after {began}{then}; {verdict}."
 
 
 def _compare(

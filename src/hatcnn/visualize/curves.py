@@ -39,7 +39,7 @@ def draw_curves(
 
     Means over seeds are lines, their range is a band, and the paper's last values are dotted.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for curve, (colour, marker, line) in zip(curves, _STYLES, strict=False):
         values = np.array(curve.values, dtype=float)
@@ -59,6 +59,7 @@ def draw_curves(
     axes.set_title(title, fontsize=11, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, lw=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    # Below the axes, where it covers no line; by columns, each curve above the paper's end of it.
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     figure.supxlabel(caption, fontsize=7, color="#555555")
     return save_both(figure, target)
