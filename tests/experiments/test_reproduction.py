@@ -67,6 +67,10 @@ def test_short_schedules_and_missing_runs_are_said(make, tmp_path):
     assert "after 4 of 240 epochs this is still the early part, which agrees" in report
     assert "Not comparable: 4 epochs beside 3." in report
     assert "Not drawn: no finished run of hatcnn-local-joint" in report
+    make("hacnn-paper", {4: (30, 20)}, seed=1)
+    run(["reproduce", str(make.root), "--out", str(tmp_path / "out")])
+    report = (tmp_path / "out" / "README.md").read_text()
+    assert "HAT-CNN +0.0 beside HA-CNN (the paper +0.9), no difference; one seed" in report
     assert not (tmp_path / "out" / "figure-4.png").exists()
 
 
