@@ -5,7 +5,7 @@ import pytest
 
 from hatcnn.cli.main import run
 from hatcnn.datasets.manifest import write_dataset
-from hatcnn.errors import ExperimentError
+from hatcnn.errors import ConfigError, ExperimentError
 from tests.training.runs import crowd
 
 PLAN = """
@@ -88,6 +88,22 @@ def test_results_outlive_the_runs_they_came_from(command):
     assert none["finished"] == [], "what was measured was another experiment"
     command.plan.write_text(PLAN.replace("--epochs 2", "--epochs 3"))
     assert [e["finished"] for e in command(train=False)] == [[], []]
+
+
+def test_a_plan_that_changed_is_not_answered_by_the_runs_of_before(command):
+    command.plan.write_text(PLAN.replace("[0, 1]", "[0]"))
+    command()
+    command.plan.write_text(PLAN.replace("[0, 1]", "[0]").replace("--epochs 2", "--epochs 3"))
+    assert [e["finished"] for e in command(train=False)] == [[], []]
+    assert [o["epochs"] for e in command() for o in e["finished"]] == [3, 3], "they went on"
+    command.plan.write_text(
+        command.plan.read_text().replace("attributes none", "attributes shared")
+    )
+    shared, none = command(train=False)
+    assert len(shared["finished"]) == 1
+    assert none["finished"] == [], "what was measured was another experiment"
+    with pytest.raises(ConfigError, match=r"model\.attributes was none, now shared"):
+        command()
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(command):

@@ -11,6 +11,7 @@ from typing import Any
 from hatcnn.errors import ExperimentError
 from hatcnn.experiments.plan import Experiment, Plan
 from hatcnn.experiments.runs import Run, read_run
+from hatcnn.training.recipe import differences, with_identities
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _percent(score: dict[str, Any] | None) -> float | None:
 def outcomes(
     experiment: Experiment, root: Path, earlier: Mapping[str, Any] | None = None
 ) -> list[Outcome]:
-    """Those of the experiment's seeds that are finished.
+    """Those of the experiment's seeds that are finished, as the experiment is now.
 
     Args:
         experiment: of a plan.
@@ -89,7 +90,9 @@ def outcomes(
     found = []
     for folder, recipe in experiment.runs(root):
         if (folder / "recipe.json").exists():
-            if (run := read_run(folder)).finished:
+            run = read_run(folder)
+            asked = with_identities(recipe, run.recipe["model"]["num_identities"])
+            if run.finished and not differences(run.recipe, asked):
                 found.append(outcome(run))
         elif kept.get(recipe.seed) and kept[recipe.seed].epochs == recipe.epochs:
             found.append(kept[recipe.seed])

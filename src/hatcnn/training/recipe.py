@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from hatcnn.errors import ConfigError
 from hatcnn.models.build import ModelConfig
@@ -144,3 +146,24 @@ class Recipe:
 def with_identities(recipe: Recipe, num_identities: int) -> Recipe:
     """The recipe for data with so many training identities."""
     return replace(recipe, model=replace(recipe.model, num_identities=num_identities))
+
+
+def differences(written: Mapping[str, Any], recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Fields, dotted as in flags, in which a recipe read back from JSON and another differ.
+
+    A field that came after the recipe was written has its default, which is what the run did.
+    """
+    as_json = [json.loads(json.dumps(asdict(r))) for r in (Recipe(name=""), recipe)]
+    default, new = map(_flat, as_json)
+    old = default | _flat(written)
+    return {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -27,7 +27,7 @@ import torch
 from hatcnn import __version__
 from hatcnn.errors import CheckpointError, ConfigError
 from hatcnn.files import atomic_path, write_json
-from hatcnn.training.recipe import Recipe
+from hatcnn.training.recipe import Recipe, differences
 
 CHECKPOINT = "last.ckpt"
 
@@ -104,16 +104,10 @@ class RunFolder:
         The length of the schedule may differ: time is what people run out of.
         """
         stored = self._asked()
-        # A field that came after the run began has its default, which is what the run did.
-        defaults = asdict(Recipe(name=""))
-        old, new = (
-            _flat(json.loads(json.dumps(defaults))) | _flat(json.loads(json.dumps(values)))
-            for values in (stored["recipe"], asdict(recipe))
-        )
         different = [
-            f"{key} was {old.get(key)}, now {new.get(key)}"
-            for key in old | new
-            if key != "epochs" and old.get(key) != new.get(key)
+            f"{key} was {old}, now {new}"
+            for key, (old, new) in differences(stored["recipe"], recipe).items()
+            if key != "epochs"
         ]
         if stored["data"] != fingerprint:
             different.append("the training pictures differ")
@@ -156,16 +150,6 @@ class RunFolder:
                 f"cannot read {self.checkpoint_path}: {error}; start again in another folder"
             ) from None
         return state
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _commit() -> str | None:
