@@ -12,6 +12,7 @@ from hatcnn.errors import ExperimentError
 from hatcnn.experiments import published
 from hatcnn.experiments.results import spread
 from hatcnn.experiments.runs import Run
+from hatcnn.training.recipe import resolved
 
 DATASET = "Market-1501"
 Score = Literal["rank_1", "mAP"]
@@ -89,7 +90,7 @@ def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
     for name in sorted({run.name for run in usable}):
         variants: dict[str, dict[int, Run]] = {}
         for run in (run for run in usable if run.name == name):
-            fields = {k: v for k, v in run.recipe.items() if k != "seed"}
+            fields = {k: v for k, v in resolved(run.recipe).items() if k != "seed"}
             by_seed = variants.setdefault(json.dumps(fields, sort_keys=True), {})
             by_seed[run.recipe["seed"]] = run
         series = (Series(tuple(v[seed] for seed in sorted(v))) for v in variants.values())

@@ -148,15 +148,23 @@ def with_identities(recipe: Recipe, num_identities: int) -> Recipe:
     return replace(recipe, model=replace(recipe.model, num_identities=num_identities))
 
 
-def differences(written: Mapping[str, Any], recipe: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Fields, dotted as in flags, in which a recipe read back from JSON and another differ.
+def resolved(written: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe read back from JSON, by dotted field as in flags.
 
     A field that came after the recipe was written has its default, which is what the run did.
     """
-    as_json = [json.loads(json.dumps(asdict(r))) for r in (Recipe(name=""), recipe)]
-    default, new = map(_flat, as_json)
-    old = default | _flat(written)
+    return _flat(_as_json(Recipe(name=""))) | _flat(written)
+
+
+def differences(written: Mapping[str, Any], recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Fields, dotted as in flags, in which a recipe read back from JSON and another differ."""
+    old, new = resolved(written), _flat(_as_json(recipe))
     return {key: (old.get(key), new.get(key)) for key in old | new if old.get(key) != new.get(key)}
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return values
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
