@@ -60,9 +60,11 @@ def epoch_batches(
     batches = []
     for _ in range(steps):
         if len(order) < people:
-            # No person twice in a batch: those still waiting come first, then a new round.
-            waiting = set(order)
-            order += [int(i) for i in random.permutation(len(hands)) if i not in waiting]
+            # A new round. Who still waits from the last one comes first, and again only after
+            # this batch: no person is in it twice.
+            round_ = random.permutation(len(hands)).tolist()
+            soon = [i for i in round_ if i not in order][: people - len(order)]
+            order += soon + [i for i in round_ if i not in soon]
         chosen, order = order[:people], order[people:]
         batches.append(np.concatenate([hands[i].draw(per_identity) for i in chosen]))
     return batches
