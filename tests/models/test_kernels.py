@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from hatcnn.models.attention import SoftWeights
 from hatcnn.models.kernels import functions as kernels
 from hatcnn.models.kernels import library
+from hatcnn.models.kernels.tensors import usable
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
 
@@ -173,7 +174,7 @@ def test_a_broken_compiler_is_said_and_training_goes_on(fresh, caplog):
     with caplog.at_level(logging.WARNING):
         assert library.library() is None
     assert "without its own kernels" in caplog.text
-    assert not kernels.usable(torch.zeros(1))
+    assert not usable(torch.zeros(1))
 
 
 def test_they_can_be_switched_off(fresh, tmp_path):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hatcnn.models.kernels import functions as kernels
+from hatcnn.models.kernels.tensors import observers
 
 _VIEWS = {"view", "_unsafe_view", "expand", "transpose", "permute", "t", "slice", "select"}
 _VIEWS |= {"split", "unbind", "chunk", "squeeze", "unsqueeze", "as_strided", "alias", "detach"}
@@ -33,20 +33,20 @@ class Traffic:
 
 def count_traffic(work: Callable[[], object]) -> Traffic:
     """Run `work` once and count; backward passes inside it are counted too."""
-    counter = _ByteCounter()
-    kernels.observers.append(counter.add)
+    counter = _Counter()
+    observers.append(counter.kernel)
     try:
         with FlopCounterMode(display=False) as flops, counter:
             work()
     finally:
-        kernels.observers.remove(counter.add)
-    return Traffic(int(flops.get_total_flops()), counter.bytes)
+        observers.remove(counter.kernel)
+    return Traffic(int(flops.get_total_flops()) + counter.flops, counter.bytes)
 
 
-class _ByteCounter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = 0
+        self.bytes = self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -57,3 +57,8 @@ class _ByteCounter(TorchDispatchMode):
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Count tensors that are read or written once."""
         self.bytes += sum(t.numel() * t.element_size() for t in tensors)
+
+    def kernel(self, tensors: Sequence[Tensor], flops: int) -> None:
+        """Count what one of our kernels reads and computes."""
+        self.add(tensors)
+        self.flops += flops

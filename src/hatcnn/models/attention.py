@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from hatcnn.models.blocks import ConvBlock
 from hatcnn.models.kernels import functions as kernels
+from hatcnn.models.kernels.tensors import usable
 from hatcnn.models.normalisation import fold, track
 
 NUM_REGIONS = 4
@@ -82,7 +83,7 @@ class SoftWeights(NamedTuple):
 
     def times(self, x: Tensor) -> Tensor:
         """x (N, c, h, w), weighted."""
-        if x.requires_grad and kernels.usable(x):
+        if x.requires_grad and usable(x):
             return kernels.attend(x, *self[:3], relu=self.relu)
         return x * self.map().to(x.dtype)
 

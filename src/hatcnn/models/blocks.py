@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hatcnn.models.kernels import convolution
 from hatcnn.models.normalisation import fold, normalise_streams, pool_maxima
 
 
@@ -66,7 +67,10 @@ class ConvBlock(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution alone, without its bias, for `leave`."""
-        return F.conv2d(x, self.conv.weight, None, self.conv.stride, self.conv.padding)
+        conv = self.conv
+        if convolution.usable(x, conv.weight, conv.stride, conv.padding):
+            return convolution.convolve(x, conv.weight)
+        return F.conv2d(x, conv.weight, None, conv.stride, conv.padding)
 
 
 def enter(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hatcnn.models.kernels import functions as kernels
+from hatcnn.models.kernels.tensors import usable
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
@@ -53,7 +54,7 @@ def normalise_streams(
         last, averaged over 3x3 neighbours (zeros outside count).
     """
     x = inputs[0]
-    do = _by_kernels if kernels.usable(x) and x.shape[1] >= _FEWEST_CHANNELS else _by_torch
+    do = _by_kernels if usable(x) and x.shape[1] >= _FEWEST_CHANNELS else _by_torch
     outputs, mean, inverse = do(inputs, norms, hidden, relu, groups, joined)
     _track(norms, mean, inverse, hidden, x.numel() // x.shape[1] // groups)
     return outputs
@@ -150,7 +151,7 @@ def _track(
 
 def pool_maxima(x: Tensor) -> Tensor:
     """Maximum of 3x3 neighbours, stride 2, padding 1."""
-    return kernels.max_pool(x) if kernels.usable(x) else F.max_pool2d(x, 3, 2, 1)
+    return kernels.max_pool(x) if usable(x) else F.max_pool2d(x, 3, 2, 1)
 
 
 def track(norm: nn.BatchNorm2d, mean: Tensor, inverse: Tensor, bias: Tensor, count: int) -> None:

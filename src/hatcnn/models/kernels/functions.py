@@ -7,27 +7,16 @@ from them is float32, and float64 of float64.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hatcnn.models.kernels.library import library
+from hatcnn.models.kernels.tensors import address, dense, empty_like, kernel
 
-_NAMES = {torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64"}
 _Integer = ctypes.c_int64
-
-
-def usable(x: Tensor) -> bool:
-    """Whether the kernels take this tensor, on this machine, now."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _NAMES
-        and not torch.compiler.is_compiling()
-        and library() is not None
-    )
 
 
 class Norms(NamedTuple):
@@ -89,24 +78,24 @@ class _NormRelu(torch.autograd.Function):
         joined: bool,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        inputs = [_dense(x) for x in tensors[:count]]
+        inputs = [dense(x) for x in tensors[:count]]
         number = (len(tensors) - count) // 3
         real = torch.promote_types(inputs[0].dtype, torch.float32)
         parameters = [p.detach().to(real) for p in tensors[count : count + 2 * number]]
         sizes = [len(weight) for weight in parameters[:number]]
         width = sum(sizes)
-        outputs = [_empty_like(inputs[0], c) for c in ([width] if joined else sizes)]
+        outputs = [empty_like(inputs[0], c) for c in ([width] if joined else sizes)]
         mean = torch.empty(groups, width, dtype=real)
         inverse = torch.empty_like(mean)
-        kernel = _kernel("norm_relu", *inputs, *inputs)
+        run = kernel("norm_relu", *inputs, *inputs)
         for group in range(groups):
             streams, rows = _streams(
                 sizes, group, groups, (inputs, outputs, None), parameters, (mean, inverse)
             )
-            kernel(streams, number, rows, ctypes.c_double(epsilon), int(relu))
+            run(streams, number, rows, ctypes.c_double(epsilon), int(relu))
         rest = 0 if joined else inputs[0].shape[1] - width
         if rest:
-            outputs.append(_empty_like(inputs[0], rest))
+            outputs.append(empty_like(inputs[0], rest))
             _average(inputs[0], width, outputs[-1], 0, rest)
         ctx.save_for_backward(*inputs, *parameters, mean, inverse)
         ctx.count, ctx.relu, ctx.groups, ctx.sizes, ctx.rest = count, relu, groups, sizes, rest
@@ -119,16 +108,16 @@ class _NormRelu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         *saved, mean, inverse = ctx.saved_tensors
         inputs, parameters = saved[: ctx.count], saved[ctx.count :]
-        dy = [_dense(g.to(inputs[0].dtype)) for g in gradients[:-2]]
+        dy = [dense(g.to(inputs[0].dtype)) for g in gradients[:-2]]
         dx = [torch.empty_like(x) for x in inputs]
         of_streams = dy[:-1] if ctx.rest else dy
         statistics = (mean, inverse, torch.empty_like(mean), torch.empty_like(mean))
-        kernel = _kernel("norm_relu_backward", *inputs, *of_streams, *inputs, *of_streams)
+        run = kernel("norm_relu_backward", *inputs, *of_streams, *inputs, *of_streams)
         for group in range(ctx.groups):
             streams, rows = _streams(
                 ctx.sizes, group, ctx.groups, (inputs, of_streams, dx), parameters, statistics
             )
-            kernel(streams, len(ctx.sizes), rows, int(ctx.relu))
+            run(streams, len(ctx.sizes), rows, int(ctx.relu))
         if ctx.rest:
             _average(dy[-1], 0, dx[0], sum(ctx.sizes), ctx.rest)
         dweight, dbias = (total.sum(dim=0) for total in statistics[2:])
@@ -167,10 +156,10 @@ def _streams(
             apart = len(several) == len(sizes)
             tensor = several[stream if apart else 0]
             width = tensor.shape[1]
-            fields += (_at(tensor, group * rows * width + (0 if apart else offset)), width)
+            fields += (address(tensor, group * rows * width + (0 if apart else offset)), width)
         fields.append(channels)
-        fields += (_at(parameters[stream]), _at(parameters[stream + len(sizes)]))
-        at = [_at(s, group * sum(sizes) + offset) for s in statistics]
+        fields += (address(parameters[stream]), address(parameters[stream + len(sizes)]))
+        at = [address(s, group * sum(sizes) + offset) for s in statistics]
         fields += at + [0] * (4 - len(at))
         offset += channels
     return (_Integer * len(fields))(*fields), _Integer(rows)
@@ -185,12 +174,12 @@ def max_pool(x: Tensor) -> Tensor:
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = _dense(x)
+        x = dense(x)
         n, c, h, w = x.shape
         shape = (n, c, (h + 1) // 2, (w + 1) // 2)
         y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
         winner = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
-        _kernel("max_pool", x)(*map(_Integer, (_at(x), _at(y), _at(winner), n, h, w, c)))
+        kernel("max_pool", x)(*map(_Integer, (address(x), address(y), address(winner), n, h, w, c)))
         ctx.save_for_backward(winner)
         ctx.shape = x.shape
         return y
@@ -199,11 +188,11 @@ class _MaxPool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (winner,) = ctx.saved_tensors
-        dy = _dense(gradient)
+        dy = dense(gradient)
         n, c, h, w = ctx.shape
         dx = torch.empty(ctx.shape, dtype=dy.dtype, memory_format=torch.channels_last)
-        _kernel("max_pool_backward", dy, winner)(
-            *map(_Integer, (_at(dy), _at(winner), _at(dx), n, h, w, c))
+        kernel("max_pool_backward", dy, winner)(
+            *map(_Integer, (address(dy), address(winner), address(dx), n, h, w, c))
         )
         return dx
 
@@ -227,7 +216,7 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, spatial: Tensor, channel: Tensor, shift: Tensor, relu: bool
     ) -> Tensor:
-        x = _dense(x)
+        x = dense(x)
         real = torch.promote_types(x.dtype, torch.float32)
         tensors = (
             x,
@@ -237,7 +226,7 @@ class _Attend(torch.autograd.Function):
         )
         y = torch.empty_like(x)
         ctx.sizes = (len(x), x.shape[2] * x.shape[3], x.shape[1], int(relu))
-        _kernel("attend", x)(*map(_Integer, (*map(_at, tensors), _at(y), *ctx.sizes)))
+        kernel("attend", x)(*map(_Integer, (*map(address, tensors), address(y), *ctx.sizes)))
         ctx.save_for_backward(*tensors)
         ctx.types = [t.dtype for t in (spatial, channel, shift)]
         return y
@@ -247,10 +236,10 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         tensors = ctx.saved_tensors
         x, spatial, channel, _ = tensors
-        dy = _dense(gradient.to(x.dtype))
+        dy = dense(gradient.to(x.dtype))
         targets = (*map(torch.empty_like, (x, spatial, channel, channel)),)
-        places = map(_at, (*tensors, dy, *targets))
-        _kernel("attend_backward", x, dy)(*map(_Integer, (*places, *ctx.sizes)))
+        places = map(address, (*tensors, dy, *targets))
+        kernel("attend_backward", x, dy)(*map(_Integer, (*places, *ctx.sizes)))
         dx, *others = targets
         others[2] = others[2].sum(dim=0)
         return (dx, *(g.to(t) for g, t in zip(others, ctx.types, strict=True)), None)
@@ -259,31 +248,5 @@ class _Attend(torch.autograd.Function):
 def _average(source: Tensor, start: int, target: Tensor, at: int, channels: int) -> None:
     """Average `channels` of `source` from `start` on over 3x3 neighbours into `target`."""
     n, source_width, h, w = source.shape
-    places = (_at(source, start), source_width, _at(target, at), target.shape[1])
-    _kernel("average_pool", source)(*map(_Integer, (*places, n, h, w, channels)))
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def _empty_like(x: Tensor, channels: int) -> Tensor:
-    n, _, h, w = x.shape
-    return torch.empty((n, channels, h, w), dtype=x.dtype, memory_format=torch.channels_last)
-
-
-def _at(x: Tensor, offset: int = 0) -> int:
-    """Address of an element."""
-    return x.data_ptr() + offset * x.element_size()
-
-
-observers: list[Callable[[Sequence[Tensor]], None]] = []
-"""Called with the tensors that a kernel reads, as often as it reads them. What it writes comes from
-`torch.empty` and can be seen there."""
-
-
-def _kernel(name: str, *reads: Tensor) -> Any:
-    """The kernel for tensors of the first one's type."""
-    for observe in observers:
-        observe(reads)
-    return getattr(library(), f"{name}_{_NAMES[reads[0].dtype]}")
+    places = (address(source, start), source_width, address(target, at), target.shape[1])
+    kernel("average_pool", source)(*map(_Integer, (*places, n, h, w, channels)))

@@ -10,11 +10,12 @@
 #include <type_traits>
 #include <vector>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "parallel.h"
 
 namespace {
+
+using hatcnn::in_parallel;
+using hatcnn::threads;
 
 struct bfloat16 {
   std::uint16_t bits;
@@ -45,27 +46,6 @@ inline void store(double& target, double value) { target = value; }
 
 constexpr std::int64_t kChannels = 32;  // held in registers at a time
 constexpr std::int64_t kRows = 32;      // summed in Real before the sum goes on in double
-
-int threads() {
-#ifdef _OPENMP
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-
-// Calls work(thread, first, last) on as many parts of [0, count) as there are threads.
-template <class Work>
-void in_parallel(std::int64_t count, const Work& work) {
-  const int parts = threads();
-#pragma omp parallel for schedule(static, 1) num_threads(parts)
-  for (int part = 0; part < parts; ++part) {
-    const std::int64_t share = (count + parts - 1) / parts;
-    const std::int64_t first = std::min(count, part * share);
-    const std::int64_t last = std::min(count, first + share);
-    if (first < last) work(part, first, last);
-  }
-}
 
 // Calls work(first channel, count) block by block; count is a constant for whole blocks, so that
 // the compiler keeps a block's values in registers.

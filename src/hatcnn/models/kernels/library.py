@@ -1,4 +1,4 @@
-"""Compile ``kernels.cpp`` once for this machine, and load it."""
+"""Compile the kernels once for this machine, and load them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hatcnn.files import atomic_path, cache_dir
 
-_SOURCE = Path(__file__).with_name("kernels.cpp")
+_SOURCES = sorted(Path(__file__).parent.glob("*.cpp"))
+_HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 _FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno",
     "-fno-trapping-math", "-shared", "-fPIC",
@@ -33,8 +34,8 @@ def library() -> ctypes.CDLL | None:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if not compiler:
         return None
-    source = _SOURCE.read_bytes()
-    key = b"\0".join([source, compiler.encode(), " ".join(_FLAGS).encode(), _processor()])
+    sources = [path.read_bytes() for path in (*_SOURCES, *_HEADERS)]
+    key = b"\0".join([*sources, compiler.encode(), " ".join(_FLAGS).encode(), _processor()])
     target = cache_dir() / "kernels" / f"{hashlib.sha256(key).hexdigest()[:24]}.so"
     try:
         if not target.exists():
@@ -50,7 +51,7 @@ def library() -> ctypes.CDLL | None:
 def _compile(compiler: str, target: Path) -> None:
     # Threads as torch's own: both find the OpenMP that torch has loaded. Not every compiler has it.
     for threads in (("-fopenmp",), ()):
-        command = [compiler, *_FLAGS, *threads, str(_SOURCE), "-o", str(target)]
+        command = [compiler, *_FLAGS, *threads, *map(str, _SOURCES), "-o", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode == 0:
             return
