@@ -391,19 +391,20 @@ void attend_backward(const T* x, const T* spatial, const Real<T>* channel, const
           const R s = load(spatial[row]);
           const T* __restrict const in = x + row * channels + c;
           const T* __restrict const gradient = dy + row * channels + c;
-          T* __restrict const out = dx + row * channels + c;
-          R terms[kChannels] = {};
+          R terms[kChannels] = {}, through[kChannels];
           for (std::int64_t i = 0; i < count; ++i) {
             const R z = s * a[i] + b[i];
             const R weight = R(1) / (R(1) + exponential(-(z < floor ? floor : z)));
             const R d = load(gradient[i]);
-            store(out[i], d * weight);
+            through[i] = d * weight;
             const R slope = d * load(in[i]) * weight * (R(1) - weight);
             const R dz = z < floor ? R(0) : slope;
             terms[i] = dz * a[i];
             to_channel[i] += dz * s;
             to_shift[i] += dz;
           }
+          // Stored in a loop of its own: dx might lie anywhere, and the first would not be vector code.
+          for (std::int64_t i = 0; i < count; ++i) store(dx[row * channels + c + i], through[i]);
           R sum = 0;
 #pragma omp simd reduction(+ : sum)
           for (std::int64_t i = 0; i < kChannels; ++i) sum += terms[i];
