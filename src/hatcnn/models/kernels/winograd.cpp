@@ -44,7 +44,7 @@ inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof v); }
 // Keeps the compiler from reading a value from memory once for each of its uses.
 inline void keep_in_register(Lanes& v) {
 #if defined(__x86_64__)
-  asm("" : "+x"(v));
+  asm("" : "+v"(v));
 #elif defined(__aarch64__)
   asm("" : "+w"(v));
 #endif
