@@ -243,7 +243,8 @@ void transform_gradients(const std::vector<Buffer>& parts, std::int64_t from, st
   });
 }
 
-// Calls work(part, first tile, count) on all tiles, kTiles at a time; start(part) comes before.
+// Calls start(part) once in each thread, and what it returns with (first tile, count) on all of the
+// thread's tiles, kTiles at a time.
 template <class Start>
 void in_blocks(const Grid& grid, const Start& start) {
   const std::int64_t tiles = grid.tiles();
@@ -255,7 +256,7 @@ void in_blocks(const Grid& grid, const Start& start) {
   });
 }
 
-// y = the convolution of x. The filters are as in `transform_filters`.
+// y = the convolution of x; filters as in `transform_filters`.
 void convolve(const float* x, const float* w, float* y, const Grid& grid, std::int64_t from,
               std::int64_t to, bool turned) {
   const Buffer filters = buffer(kSpots * from * to), outside = zeros(from);
