@@ -5,7 +5,7 @@ import pytest
 
 from hatcnn.cli.main import run
 from hatcnn.datasets.manifest import write_dataset
-from hatcnn.errors import ConfigError, ExperimentError
+from hatcnn.errors import ExperimentError
 from tests.training.runs import crowd
 
 PLAN = """
@@ -102,8 +102,45 @@ def test_a_plan_that_changed_is_not_answered_by_the_runs_of_before(command):
     shared, none = command(train=False)
     assert len(shared["finished"]) == 1
     assert none["finished"] == [], "what was measured was another experiment"
-    with pytest.raises(ConfigError, match=r"model\.attributes was none, now shared"):
+    with pytest.raises(ExperimentError, match=r"model\.attributes was none, now shared"):
         command()
+    command.plan.write_text(command.plan.read_text().replace("hold_out = 4", "hold_out = 3"))
+    assert [e["finished"] for e in command(train=False)] == [[], []], "of other people"
+
+
+def test_what_was_measured_on_other_data_does_not_count(command, tmp_path):
+    command.plan.write_text(PLAN.replace("[0, 1]", "[0]"))
+    command()
+    other = shutil.copytree(tmp_path / "crowd", tmp_path / "others")
+    before = command.table.with_suffix(".json").read_text()
+    words = "shared, seed 0: the run saw crowd, 4 training .* not others, 4 training"
+    with pytest.raises(ExperimentError, match=words):
+        command("--data", other)
+    assert [len(e["finished"]) for e in json.loads(before)["experiments"]] == [1, 1]
+    assert command.table.read_text().count("0 of 1") == 2
+
+
+def test_results_are_written_over_no_other_file(command, tmp_path):
+    table = tmp_path / "results.md"
+    with pytest.raises(ExperimentError, match=r"name a \.json file"):
+        command("--results", table, train=False)
+    other = tmp_path / "other.json"
+    other.write_text('{"mine": 1}')
+    with pytest.raises(ExperimentError, match="is no results file"):
+        command("--results", other, train=False)
+    assert other.read_text() == '{"mine": 1}'
+
+
+def test_a_mean_that_is_not_defined_is_left_empty(command):
+    command.plan.write_text(PLAN.replace("[0, 1]", "[0]"))
+    before = command()
+    metrics = command.runs / "shared/seed-0/metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines[-1]["evaluation"]["attributes"]["means"]["f1"]["mean"] = None
+    metrics.write_text("\n".join(map(json.dumps, lines)))
+    after = command(train=False)
+    assert before[0]["finished"][0]["f1"] is not None
+    assert after[0]["finished"][0] == {**before[0]["finished"][0], "f1": None}
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(command):

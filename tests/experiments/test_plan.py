@@ -45,6 +45,9 @@ def test_flags_of_the_plan_come_first_and_those_of_the_experiment_win(plan):
         ("out/as-it-is/seed-5", 5),
     ]
     assert [r.seed for _, r in second.runs(Path("out"))] == [1]
+    assert second.flags == "--epochs 3 --optimiser.lr 0.5 --epochs 9"
+    (flagged,) = read_plan(plan(ONE + "flags = '--seed 6'")).experiments
+    assert flagged.seeds == (6,)
 
 
 ONE = '[[experiment]]\nname = "a"\nrecipe = "smoke"\n'

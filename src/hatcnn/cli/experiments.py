@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +13,10 @@ import tyro
 
 from hatcnn.cli.output import check_writable
 from hatcnn.cli.tables import console, table
-from hatcnn.datasets import hold_out, open_dataset
-from hatcnn.errors import ExperimentError, TrainingError
+from hatcnn.datasets import Dataset, hold_out, open_dataset
+from hatcnn.errors import ExperimentError, HatcnnError
 from hatcnn.experiments.plan import Plan, read_plan
-from hatcnn.experiments.results import outcomes, results_json, results_markdown
+from hatcnn.experiments.results import Outcome, outcomes, results_json, results_markdown
 from hatcnn.experiments.runs import read_run
 from hatcnn.files import write_json, write_text
 from hatcnn.training.training import Machine, train
@@ -49,10 +49,20 @@ def main(arguments: list[str]) -> None:
     if options.results:
         check_writable(options.results)
         earlier = _read_results(options.results)
-    failed = _run(plan, options, earlier) if options.data else []
-    _print_states(plan, options.out, earlier)
+    dataset = None
+    if options.data:
+        dataset = open_dataset(options.data)
+        if plan.hold_out:
+            dataset = hold_out(dataset, plan.hold_out)
+
+    def finished() -> list[list[Outcome]]:
+        name = dataset.name if dataset else None
+        return [outcomes(plan, e, options.out, earlier, dataset=name) for e in plan.experiments]
+
+    failed = _run(plan, options, dataset, finished()) if dataset else []
+    found = finished()
+    _print_states(plan, options.out, found)
     if options.results:
-        found = [outcomes(experiment, options.out, earlier) for experiment in plan.experiments]
         write_json(options.results, results_json(plan, found))
         write_text(options.results.with_suffix(".md"), results_markdown(plan, found))
     if failed:
@@ -61,28 +71,34 @@ def main(arguments: list[str]) -> None:
 
 def _read_results(path: Path) -> dict[str, Any] | None:
     """What the results file says so far; runs whose folders are gone live on in it."""
+    if path.suffix != ".json":
+        raise ExperimentError(
+            f"{path}: name a .json file; the table goes to the .md file beside it"
+        )
     if not path.exists():
         return None
     try:
         results: dict[str, Any] = json.loads(path.read_text())
+        results["experiments"], results["evaluated_on"]
         return results
-    except ValueError as error:
-        raise ExperimentError(f"{path} is no results file ({error}): move it away") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ExperimentError(f"{path} is no results file ({error!r}): move it away") from None
 
 
-def _run(plan: Plan, options: ExperimentsOptions, earlier: Mapping[str, Any] | None) -> list[str]:
+def _run(
+    plan: Plan,
+    options: ExperimentsOptions,
+    dataset: Dataset,
+    finished: Sequence[Sequence[Outcome]],
+) -> list[str]:
     """Train what neither its folder nor the results file says is finished.
 
     What failed is said at the end and does not stop the others.
     """
-    assert options.data
-    dataset = open_dataset(options.data)
-    if plan.hold_out:
-        dataset = hold_out(dataset, plan.hold_out)
     started = time.monotonic()
     failed: list[str] = []
-    for experiment in plan.experiments:
-        known = {o.seed for o in outcomes(experiment, options.out, earlier)}
+    for experiment, done in zip(plan.experiments, finished, strict=True):
+        known = {o.seed for o in done}
         for folder, recipe in experiment.runs(options.out):
             if recipe.seed in known:
                 continue
@@ -93,7 +109,8 @@ def _run(plan: Plan, options: ExperimentsOptions, earlier: Mapping[str, Any] | N
                     return failed
             print(f"{experiment.name}, seed {recipe.seed}: {folder}", flush=True)
             try:
-                finished = train(
+                _check_data(folder, dataset.name)
+                complete = train(
                     recipe,
                     dataset,
                     folder,
@@ -101,18 +118,27 @@ def _run(plan: Plan, options: ExperimentsOptions, earlier: Mapping[str, Any] | N
                     max_minutes=left,
                     machine=options.machine,
                 )
-            except TrainingError as error:
+            except HatcnnError as error:
                 failed.append(f"{experiment.name}, seed {recipe.seed}: {error}")
                 continue
-            if not finished:
+            if not complete:
                 return failed
     return failed
 
 
-def _print_states(plan: Plan, root: Path, earlier: Mapping[str, Any] | None) -> None:
+def _check_data(folder: Path, dataset: str) -> None:
+    """Raise `ExperimentError` when the folder's run, if there is one, saw other data."""
+    if not (folder / "recipe.json").exists():
+        return
+    seen = read_run(folder).dataset
+    if seen not in (None, dataset):
+        raise ExperimentError(f"the run saw {seen}, not {dataset}: name another --out")
+
+
+def _print_states(plan: Plan, root: Path, finished: Sequence[Sequence[Outcome]]) -> None:
     states = table(plan.title, "experiment", "seed", "state")
-    for experiment in plan.experiments:
-        known = {o.seed for o in outcomes(experiment, root, earlier)}
+    for experiment, done in zip(plan.experiments, finished, strict=True):
+        known = {o.seed for o in done}
         for folder, recipe in experiment.runs(root):
             state = "finished" if recipe.seed in known else _state(folder)
             states.add_row(experiment.name, str(recipe.seed), state)

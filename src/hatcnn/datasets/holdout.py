@@ -10,6 +10,18 @@ from hatcnn.datasets.records import choose_queries
 from hatcnn.datasets.samples import Dataset
 from hatcnn.errors import DataError
 
+_HELD_OUT = " training identities held out"
+
+
+def held_out(identities: int) -> str:
+    """What the name of a data set ends with, so many of whose identities were kept back."""
+    return f", {identities}{_HELD_OUT}" if identities else ""
+
+
+def holds_out(name: str, identities: int) -> bool:
+    """Whether a data set of this name has so many identities kept back; 0: none."""
+    return name.endswith(held_out(identities)) and bool(identities) == name.endswith(_HELD_OUT)
+
 
 def hold_out(dataset: Dataset, identities: int, *, seed: int = 0) -> Dataset:
     """Keep training identities back and make query and gallery of them.
@@ -39,7 +51,7 @@ def hold_out(dataset: Dataset, identities: int, *, seed: int = 0) -> Dataset:
     is_query = np.array([train.names[i] in queries for i in held], dtype=bool)
     return replace(
         dataset,
-        name=f"{dataset.name}, {identities} training identities held out",
+        name=dataset.name + held_out(identities),
         train=train.take(np.setdiff1d(np.arange(len(train)), held)),
         query=train.take(held[is_query]),
         gallery=train.take(held[~is_query]),

@@ -9,7 +9,7 @@ seeds = [0]
 name = "no triplets"
 recipe = "hatcnn-plus"
 flags = "--loss.triplet-weight 0"
-seeds = [0, 1, 2]              # in place of the plan's
+seeds = [0, 1, 2]              # in place of the plan's; without any, the recipe's
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Experiment:
         name: of its folder and in the table.
         words: what it is about, in a few words.
         recipe: resolved, but for seed and identities.
-        flags: what differs from the named recipe, as typed.
+        flags: what differs from the named recipe, the plan's and then its own, as typed.
         seeds: at least one.
     """
 
@@ -93,18 +93,18 @@ def _experiment(entry: dict[str, Any], plan: dict[str, Any], path: Path) -> Expe
     _check(entry, _EXPERIMENT_KEYS, f"{path}, [[experiment]] {entry.get('name', '')!r}")
     if "name" not in entry or "recipe" not in entry:
         raise ExperimentError(f"{path}: every [[experiment]] needs a name and a recipe")
-    own = entry.get("flags", "")
+    flags = f"{plan.get('flags', '')} {entry.get('flags', '')}".strip()
     recipe = tyro.cli(
         Recipe,
         prog=f"{path}, {entry['name']}",
-        args=shlex.split(f"{plan.get('flags', '')} {own}"),
+        args=shlex.split(flags),
         default=recipe_named(entry["recipe"]),
         config=(tyro.conf.AvoidSubcommands,),
     )
-    seeds = tuple(entry.get("seeds", plan.get("seeds", [0])))
+    seeds = tuple(entry.get("seeds", plan.get("seeds", [recipe.seed])))
     if not seeds or not all(isinstance(seed, int) for seed in seeds):
         raise ExperimentError(f"{path}, {entry['name']!r}: seeds must be whole numbers")
-    return Experiment(entry["name"], entry.get("words", ""), recipe, own, seeds)
+    return Experiment(entry["name"], entry.get("words", ""), recipe, flags, seeds)
 
 
 def _check(content: dict[str, Any], known: Mapping[str, type], where: str) -> None:

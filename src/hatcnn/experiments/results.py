@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from hatcnn.datasets.holdout import holds_out
 from hatcnn.errors import ExperimentError
 from hatcnn.experiments.plan import Experiment, Plan
 from hatcnn.experiments.runs import Run, read_run
@@ -26,6 +27,7 @@ class Outcome:
         minutes: in training steps.
         device: it ran on, and in what arithmetic.
         commit: of the code.
+        dataset: trained and evaluated on; none in results that do not say.
     """
 
     seed: int
@@ -39,6 +41,7 @@ class Outcome:
     minutes: float
     device: str
     commit: str | None
+    dataset: str | None = None
 
 
 def outcome(run: Run) -> Outcome:
@@ -65,34 +68,52 @@ def outcome(run: Run) -> Outcome:
         minutes=run.seconds / 60,
         device=run.device,
         commit=run.environment["commit"],
+        dataset=run.dataset,
     )
 
 
 def _percent(score: dict[str, Any] | None) -> float | None:
-    return 100 * score["mean"] if score else None
+    """None also where no attribute's score is defined."""
+    return 100 * score["mean"] if score and score["mean"] is not None else None
 
 
 def outcomes(
-    experiment: Experiment, root: Path, earlier: Mapping[str, Any] | None = None
+    plan: Plan,
+    experiment: Experiment,
+    root: Path,
+    earlier: Mapping[str, Any] | None = None,
+    *,
+    dataset: str | None = None,
 ) -> list[Outcome]:
-    """Those of the experiment's seeds that are finished, as the experiment is now.
+    """Those of the experiment's seeds that are finished, as plan and experiment are now.
 
     Args:
-        experiment: of a plan.
+        plan: says what its runs are evaluated on.
+        experiment: of the plan.
         root: folder of the plan's runs.
         earlier: what `results_json` said before. What it says of a seed counts where the run is
             no longer there and the experiment is still the same.
+        dataset: name of the one that the runs must have seen; none where any will do that has
+            as many identities held out as the plan says.
     """
+
+    def same_data(seen: str | None) -> bool:
+        if seen is None:  # written before runs said it
+            return True
+        return holds_out(seen, plan.hold_out) and dataset in (None, seen)
+
     kept = {}
-    for entry in (earlier or {}).get("experiments", ()):
-        if (entry["name"], entry["recipe"], entry["flags"]) == _identity(experiment):
-            kept = {o["seed"]: Outcome(**o) for o in entry["finished"]}
+    if earlier and earlier["evaluated_on"] == evaluated_on(plan):
+        for entry in earlier["experiments"]:
+            if (entry["name"], entry["recipe"], entry["flags"]) == _identity(experiment):
+                seeds = (Outcome(**o) for o in entry["finished"])
+                kept = {o.seed: o for o in seeds if same_data(o.dataset)}
     found = []
     for folder, recipe in experiment.runs(root):
         if (folder / "recipe.json").exists():
             run = read_run(folder)
             asked = with_identities(recipe, run.recipe["model"]["num_identities"])
-            if run.finished and not differences(run.recipe, asked):
+            if run.finished and same_data(run.dataset) and not differences(run.recipe, asked):
                 found.append(outcome(run))
         elif kept.get(recipe.seed) and kept[recipe.seed].epochs == recipe.epochs:
             found.append(kept[recipe.seed])
