@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -7,6 +8,7 @@ from hatcnn.cli.main import run
 from hatcnn.errors import ExperimentError
 from hatcnn.experiments.reproduction import findings, series_by_recipe
 from hatcnn.experiments.runs import find_runs, read_run
+from hatcnn.training.recipes import recipe_named
 
 METRICS = {"epoch": 1, "seconds": 60.0}
 
@@ -15,10 +17,12 @@ METRICS = {"epoch": 1, "seconds": 60.0}
 def make(tmp_path):
     """Write a run folder whose scores are given: {epoch: (rank_1, mAP, with attributes, …)}."""
 
-    def write(name, scores, *, seed=0, epochs=None, dataset="Market-1501", folder=None, **fields):
+    def write(name, scores, *, seed=0, epochs=None, dataset="Market-1501", folder=None, absent=(),
+              **fields):  # fmt: skip
         path = tmp_path / "runs" / (folder or f"{name}-{seed}")
         path.mkdir(parents=True)
-        recipe = {"name": name, "seed": seed, "epochs": epochs or max(scores), **fields}
+        recipe = replace(recipe_named(name), seed=seed, epochs=epochs or max(scores), **fields)
+        recipe = {k: v for k, v in asdict(recipe).items() if k not in absent}
         (path / "recipe.json").write_text(json.dumps({"recipe": recipe, "dataset": dataset}))
         (path / "environment.json").write_text(json.dumps({"device": "cpu", "commit": "abc"}))
         lines = [METRICS]
@@ -87,14 +91,29 @@ def test_only_finished_runs_on_the_test_set_count_and_the_longest_wins(make):
 
 
 def test_runs_of_different_fields_are_no_seeds_of_one_another(make):
-    make("hatcnn-plus", {8: (80, 60, 81, 61)}, start_from="hatcnn-plus")
-    written_later = {"start_from": "hatcnn-plus", "freeze_batch_norm": False}
-    make("hatcnn-plus", {8: (82, 62, 83, 63)}, seed=1, **written_later)
+    ours = {"start_from": "hatcnn-plus"}
+    make("hatcnn-plus", {8: (80, 60, 81, 61)}, absent=["freeze_batch_norm"], **ours)
+    make("hatcnn-plus", {8: (82, 62, 83, 63)}, seed=1, **ours)
     make("hatcnn-plus", {8: (30, 20, 31, 21)}, seed=2, start_from="")
     found = series_by_recipe(find_runs(make.root))
     assert [run.recipe["seed"] for run in found["hatcnn-plus"].runs] == [0, 1]
     assert found["hatcnn-plus"].label.startswith("8 epochs more, from trained weights, seed 0, 1")
     assert "61.0 mAP after 8 epochs more, from trained weights" in findings(found)[-1]
+
+
+def test_a_changed_recipe_is_said_to_be_one_and_another_method_is_none(make):
+    without = replace(recipe_named("hatcnn-plus").loss, triplet_weight=0.0)
+    make("hatcnn-plus", {8: (30, 20, 31, 21)}, loss=without)
+    make("hatcnn-plus", {8: (31, 21, 32, 22)}, seed=1, loss=without)
+    (series,) = series_by_recipe(find_runs(make.root)).values()
+    assert series.label.startswith("8 epochs, loss.triplet_weight 0.0, seed 0, 1,")
+    make("hatcnn-plus", {8: (80, 60, 81, 61)}, seed=2)
+    (series,) = series_by_recipe(find_runs(make.root)).values()
+    assert series.label.startswith("8 epochs, seed 2,"), "the recipe itself goes first"
+    no_attributes = replace(recipe_named("hatcnn-plus").model, attributes="none")
+    make("hatcnn-plus", {9: (90, 70)}, seed=3, model=no_attributes)
+    (series,) = series_by_recipe(find_runs(make.root)).values()
+    assert series.epochs == 8
 
 
 def test_broken_runs_are_named(make):

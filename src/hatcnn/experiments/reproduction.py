@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Literal
+from typing import Any, Literal
 
 from hatcnn.errors import ExperimentError
 from hatcnn.experiments import published
 from hatcnn.experiments.results import spread
 from hatcnn.experiments.runs import Run
-from hatcnn.training.recipe import resolved
+from hatcnn.training.recipe import differences, resolved
+from hatcnn.training.recipes import recipe_named
 
 DATASET = "Market-1501"
 Score = Literal["rank_1", "mAP"]
@@ -27,6 +28,13 @@ _METHODS = (
     ("hatcnn-plus", IDENTITY, "hatcnn-plus, ranked without attributes"),
     ("hatcnn-plus", JOINT, "hatcnn-plus, ranked with attributes"),
 )
+
+_RECIPES = frozenset(recipe for recipe, _, _ in _METHODS)
+_FREE = frozenset(
+    ("epochs", "seed", "start_from", "model.num_identities", "precision", "compile",
+     "evaluate_every", "checkpoint_every")
+)  # fmt: skip
+"""Fields that leave a recipe what it is; captions name the first three by themselves."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,20 @@ class Series:
         return f"{self.epochs} epochs{' more, from trained weights' if start else ''}"
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """Fields in which the runs are not what their recipe's name says."""
+        recipe = self.runs[0].recipe
+        found = differences(recipe, recipe_named(recipe["name"]))
+        return {field: value for field, (value, _) in found.items() if field not in _FREE}
+
+    @property
     def label(self) -> str:
-        """Length, seeds and commits, for captions."""
+        """Length, changed fields, seeds and commits, for captions."""
         seeds = ", ".join(str(run.recipe["seed"]) for run in self.runs)
         commits = ", ".join(sorted({str(run.environment["commit"]) for run in self.runs}))
         devices = ", ".join(sorted({run.device for run in self.runs}))
-        return f"{self.length}, seed {seeds}, {devices}, commit {commits}"
+        changes = "".join(f", {field} {value}" for field, value in self.changes.items())
+        return f"{self.length}{changes}, seed {seeds}, {devices}, commit {commits}"
 
     def curve(self, ranking: str, score: Score) -> tuple[list[int], list[list[float]]]:
         """Epochs at which every run was evaluated, and the runs' scores at each."""
@@ -73,14 +89,18 @@ class Series:
 
 
 def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
-    """For each recipe's name its longest finished schedule on Market-1501's test set.
+    """For each recipe in the table its longest finished schedule on Market-1501's test set.
 
-    Where several variants of a recipe are as long, the one with the most seeds.
+    Where several variants are as long, the unchanged recipe counts, and then the one with the most
+    seeds. What predicts other attributes, or none, is another method.
 
     Raises:
         ExperimentError: when no run qualifies.
     """
-    usable = [run for run in runs if run.finished and run.dataset == DATASET]
+    usable = [
+        run for run in runs
+        if run.name in _RECIPES and run.finished and run.dataset == DATASET
+    ]  # fmt: skip
     if not usable:
         raise ExperimentError(
             f"none of the {len(runs)} runs is finished and evaluated on {DATASET}'s test set: "
@@ -93,8 +113,9 @@ def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
             fields = {k: v for k, v in resolved(run.recipe).items() if k != "seed"}
             by_seed = variants.setdefault(json.dumps(fields, sort_keys=True), {})
             by_seed[run.recipe["seed"]] = run
-        series = (Series(tuple(v[seed] for seed in sorted(v))) for v in variants.values())
-        chosen[name] = max(series, key=lambda s: (s.epochs, len(s.runs)))
+        series = [Series(tuple(v[seed] for seed in sorted(v))) for v in variants.values()]
+        if same := [s for s in series if "model.attributes" not in s.changes]:
+            chosen[name] = max(same, key=lambda s: (s.epochs, not s.changes, len(s.runs)))
     return chosen
 
 
