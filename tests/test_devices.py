@@ -25,7 +25,18 @@ def test_other_arithmetic_and_other_devices_stay(monkeypatch):
 def test_an_accelerator_is_asked_for_before_the_cpu(monkeypatch):
     has_bfloat16(monkeypatch, False)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     assert supported_precision("bf16-mixed") == "bf16-mixed"
+    assert supported_precision("16-mixed") == "16-mixed"
+    # What a torch that was built for GPUs says on a machine without one.
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert supported_precision("bf16-mixed") == "32-true"
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_cpu_mixes_no_float16(monkeypatch, has, expected):
+    has_bfloat16(monkeypatch, has)
+    assert supported_precision("16-mixed", "cpu") == expected
 
 
 def test_a_cpu_is_told_by_what_it_multiplies_with(monkeypatch):

@@ -35,16 +35,18 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def supported_precision(precision: str, accelerator: str = "auto") -> str:
-    """`precision`, or ``"32-true"`` for ``"bf16-mixed"`` on a CPU without such instructions.
+    """`precision`, or on a CPU what it has in place of a mixed one.
 
-    Torch emulates them there, and a training step takes several times as long as in float32.
+    A CPU mixes bfloat16 alone. Without instructions for it torch emulates them, and a training
+    step takes several times as long as in float32.
     """
+    # A torch built for GPUs names one as the current even where there is none.
     on_cpu = accelerator == "cpu" or (
-        accelerator == "auto" and torch.accelerator.current_accelerator() is None
+        accelerator == "auto" and not torch.accelerator.is_available()
     )
-    if precision == "bf16-mixed" and on_cpu and not multiplies_bfloat16(torch.device("cpu")):
-        return "32-true"
-    return precision
+    if not on_cpu or precision == "32-true":
+        return precision
+    return "bf16-mixed" if multiplies_bfloat16(torch.device("cpu")) else "32-true"
 
 
 def describe_device(device: torch.device) -> str:
@@ -72,14 +74,16 @@ def make_fabric(
     Args:
         precision: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``.
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        devices: how many a machine, or ``"auto"``: all GPUs, or one CPU process.
+        devices: how many a machine, or ``"auto"``: torchrun's, otherwise one.
         num_nodes: machines.
     """
     _keep_freed_memory()
-    if "TORCHELASTIC_RUN_ID" in os.environ and devices == "auto":
-        # Without a number, Fabric would take each of torchrun's processes for a run of its own.
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        num_nodes = int(os.environ["GROUP_WORLD_SIZE"])
+    if devices == "auto":
+        # Fabric's "auto" takes every GPU, and each of torchrun's processes for a run of its own.
+        devices = 1
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            devices = int(os.environ["LOCAL_WORLD_SIZE"])
+            num_nodes = int(os.environ["GROUP_WORLD_SIZE"])
     # It announces its mixed precision at every start.
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -21,7 +21,7 @@ class Machine:
     accelerator: str = "auto"
     """auto, cpu, cuda or mps."""
     devices: str = "auto"
-    """Devices a machine; under torchrun its processes are used."""
+    """Devices a machine; auto takes one, or under torchrun its processes."""
     num_nodes: int = 1
     """Machines."""
 
@@ -80,7 +80,7 @@ def train(
         )
     if fabric.is_global_zero:
         if precision != recipe.precision:
-            print(f"this CPU has no instructions for {recipe.precision}: training in float32")
+            print(f"this CPU cannot do {recipe.precision}: training in {precision}")
         for packed in (data.train, data.query, data.gallery):
             for name, reason in packed.skipped if packed else ():
                 print(f"skipped {name}: {reason}")
