@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.errors import CheckpointError, ConfigError, TrainingError
@@ -182,6 +183,37 @@ def test_a_loss_that_is_not_finite_names_step_and_checkpoint(tmp_path):
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["progress"]["epoch"] == 1
     assert all(v.isfinite().all() for v in state["network"].values())
+
+
+def test_what_a_run_left_before_its_first_checkpoint_is_forgotten(tmp_path):
+    first = trainer(tmp_path / "run", replace(TINY, checkpoint_every=3))
+    first.run.record({"epoch": 1, "seconds": 1.0})
+    again = trainer(tmp_path / "run", replace(TINY, epochs=1, evaluate_every=0))
+    assert again.fit()
+    assert [line["epoch"] for line in metrics(tmp_path / "run") if "lr" in line] == [1]
+
+
+def test_a_resumed_run_needs_no_longer_what_it_started_from(uninterrupted, tmp_path):
+    start = shutil.copytree(uninterrupted[0] / "model", tmp_path / "start")
+    recipe = replace(TINY, start_from=str(start))
+    first = trainer(tmp_path / "run", recipe)
+    first._save()
+    shutil.rmtree(start)
+    second = trainer(tmp_path / "run", recipe)
+    second.resume()
+    for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_scale_of_float16_gradients_is_resumed(tmp_path, monkeypatch):
+    first, second = (trainer(tmp_path / "run") for _ in range(2))
+    for run, scale in ((first, 512.0), (second, 2.0)):
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        mixed = MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+        monkeypatch.setattr(run.fabric.strategy, "_precision", mixed)
+    first._save()
+    second.resume()
+    assert second.fabric.strategy.precision.scaler.get_scale() == 512
 
 
 def test_resuming_with_something_else_is_refused(uninterrupted, tmp_path):

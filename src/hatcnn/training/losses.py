@@ -118,7 +118,9 @@ def attribute_loss(
             of_choice = torch.cat((1 - of_group.sum(dim=0, keepdim=True), of_group))
             term = term * torch.exp(1 - of_choice[choice])
         values = torch.cat((values, term[:, None]), dim=1)
-        known = torch.cat((known, (group_labels != UNKNOWN).all(dim=1, keepdim=True)), dim=1)
+        # One colour that is there settles the others, labelled or not.
+        settled = (group_labels != UNKNOWN).all(dim=1) | (group_labels == 1).any(dim=1)
+        known = torch.cat((known, settled[:, None]), dim=1)
     return _masked_mean(values, known)
 
 

@@ -56,7 +56,11 @@ class RunFolder:
         precision: str,
         processes: int,
     ) -> None:
-        """Write down what was asked for, and where and in what arithmetic it runs."""
+        """Write down what was asked for, and where and in what arithmetic it runs.
+
+        What a run killed before its first checkpoint has left is forgotten.
+        """
+        self.metrics_path.unlink(missing_ok=True)
         write_json(
             self.path / "recipe.json",
             {"recipe": asdict(recipe), "dataset": dataset, "data": fingerprint},
@@ -120,6 +124,9 @@ class RunFolder:
         """Append a line to the metrics."""
         with self.metrics_path.open("a") as file:
             file.write(json.dumps(values) + "\n")
+            file.flush()
+            # The checkpoint that follows is on the disk, and remembers how long this file is.
+            os.fsync(file.fileno())
 
     def metrics_size(self) -> int:
         """Bytes of metrics so far; a checkpoint remembers them."""

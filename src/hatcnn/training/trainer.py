@@ -66,10 +66,12 @@ class Trainer:
         self.steps_per_epoch = len(data.train.split) // recipe.sampling.batch_size
         self.at = Position()
         self.sums: dict[str, Tensor] = {}
+        # Apple's GPUs have no float64.
+        self.sum_type = torch.float32 if fabric.device.type == "mps" else torch.float64
 
         torch.manual_seed(recipe.seed)
         self.network = build_model(recipe.model)
-        if recipe.start_from:
+        if recipe.start_from and not run.checkpoint_path.exists():
             load_weights_into(self.network, recipe.start_from)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.SGD(
@@ -110,6 +112,8 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average:
             load_state(self.average.network, state["average"], source=source)
+        if state.get("precision"):
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.at = Position(**state["progress"])
         if self.at.epoch + bool(self.at.position) > self.recipe.epochs:
             raise ConfigError(
@@ -180,7 +184,7 @@ class Trainer:
             epoch=self.at.epoch,
         )
         self.sums = {
-            k: torch.tensor(v, dtype=torch.float64, device=self.fabric.device)
+            k: torch.tensor(v, dtype=self.sum_type, device=self.fabric.device)
             for k, v in self.at.sums.items()
         }
         for batch in batches[self.at.position :]:
@@ -210,7 +214,7 @@ class Trainer:
                 terms = self._forward(batch[rows], rows)
                 self.fabric.backward(terms["total"] / recipe.accumulate)
             for name, value in terms.items():
-                share = value.detach().double() / recipe.accumulate
+                share = value.detach().to(self.sum_type) / recipe.accumulate
                 self.sums[name] = self.sums.get(name, torch.zeros_like(share)) + share
             bad = ~torch.isfinite(terms["total"].detach()) & (self.first_bad_step < 0)
             self.first_bad_step = torch.where(bad, self.at.step, self.first_bad_step)
@@ -324,6 +328,7 @@ class Trainer:
                     "network": self.network.state_dict(),
                     "average": self.average.network.state_dict() if self.average else {},
                     "optimiser": self.optimiser.state_dict(),
+                    "precision": self.fabric.strategy.precision.state_dict(),
                     "progress": vars(self.at),
                     "random": torch.get_rng_state(),
                     "metrics_size": self.run.metrics_size(),
