@@ -102,6 +102,17 @@ def test_exclusive_colours_are_a_softmax_with_other():
     torch.testing.assert_close(attribute_loss(logits, labels, "exclusive"), expected)
 
 
+def test_a_colour_that_is_there_settles_the_others():
+    logits, labels = torch.randn(2, 26), torch.zeros(2, 26, dtype=torch.int8)
+    labels[:, UPPER_COLOURS[2]] = torch.tensor([1, 0], dtype=torch.int8)
+    partly = labels.clone()
+    partly[0, list(UPPER_COLOURS[:2])] = UNKNOWN
+    whole = attribute_loss(logits, labels, "exclusive")
+    torch.testing.assert_close(attribute_loss(logits, partly, "exclusive"), whole)
+    partly[1, UPPER_COLOURS[0]] = UNKNOWN
+    assert attribute_loss(logits, partly, "exclusive") != whole, "it may be that one"
+
+
 @pytest.mark.parametrize("colours", ["independent", "exclusive"])
 def test_balanced_labels_count_by_how_rare_they_are(colours):
     logits, labels = torch.randn(5, 26), labels_of(5)
