@@ -8,6 +8,7 @@ from scipy.io import savemat
 from hatcnn.attributes import NAMES, UNKNOWN, column
 from hatcnn.datasets import DISTRACTOR, open_dataset
 from hatcnn.datasets.inspection import inspect_dataset
+from hatcnn.datasets.stores import ZipStore
 from hatcnn.errors import DataError
 from tests.pictures import encoded
 
@@ -104,6 +105,18 @@ def test_a_zip_cut_short(root, tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="no complete zip file"):
         open_dataset(path)
+
+
+def test_a_damaged_member_is_named(tmp_path):
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.jpg", bytes(range(256)) * 40)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"a.jpg") + len("a.jpg")
+    content[start] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.jpg in .* is damaged"):
+        ZipStore(path).read("a.jpg")
 
 
 def test_other_label_files_are_refused(root):

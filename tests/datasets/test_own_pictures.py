@@ -43,6 +43,14 @@ def test_folders_with_splits(tmp_path):
     assert data.left_out == {"junk": 1}
 
 
+def test_only_what_says_nobody_is_nobody(tmp_path):
+    put(tmp_path, *(f"{who}/{i}.jpg" for who in ("000", "001", "002", "0") for i in range(2)))
+    data = open_dataset(tmp_path)
+    everyone = [*data.train.pids, *data.query.pids, *data.gallery.pids]
+    assert everyone.count(DISTRACTOR) == 2, "those of folder 0"
+    assert sorted(data.identity_names.values()) == ["000", "001", "002"]
+
+
 def test_a_pattern_with_named_groups(tmp_path):
     names = [f"day1/p{p:02d}-cam{c}-{i}.jpg" for p in (3, 11) for c in (2, 10) for i in (0, 1)]
     put(tmp_path, *names, "day1/overview.jpg")

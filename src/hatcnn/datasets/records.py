@@ -137,10 +137,13 @@ def choose_queries(pictures: Iterable[tuple[str, str, str | None]]) -> set[str]:
 
 
 def _numbers(texts: set[str]) -> dict[str, int]:
-    """Whole numbers stay (0007 is 7); any other texts are numbered from 1 in natural order."""
+    """Whole numbers stay (0007 is 7); any other texts are numbered from 1 in natural order.
+
+    So are numbers with a zero among them, which would be a `DISTRACTOR`.
+    """
     if all(re.fullmatch(r"[0-9]{1,15}", t) for t in texts):
         numbers = {t: int(t) for t in texts}
-        if len(set(numbers.values())) == len(texts):
+        if len(set(numbers.values())) == len(texts) and 0 not in numbers.values():
             return numbers
     return {t: n for n, t in enumerate(sorted(texts, key=_natural), start=1)}
 

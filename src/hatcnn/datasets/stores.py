@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 from hatcnn.errors import DataError
@@ -74,7 +75,7 @@ class ZipStore:
                 return self._zip.read(self.prefix + name)
         except KeyError:
             raise DataError(f"{self.path} holds no {self.prefix + name}") from None
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
             raise DataError(f"{self.prefix + name} in {self.path} is damaged: {error}") from None
 
     def __reduce__(self) -> tuple[type[ZipStore], tuple[Path, str]]:
