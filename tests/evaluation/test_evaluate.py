@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,12 @@ def test_camera_pairs_are_the_protocol_on_two_cameras(sides):
     expected = rank(distance_blocks(seen.vectors, there.vectors), seen, there)
     assert groups["1 → 3"].ranking.mAP == pytest.approx(expected.mAP)
     assert groups["1 → 3"].queries == expected.matched.sum()
+
+
+def test_pictures_without_known_cameras_make_no_pairs(sides):
+    query, gallery = sides
+    alone = replace(gallery, camids=np.arange(100, 100 + len(gallery)))
+    assert evaluate(query, alone).by_camera == ()
 
 
 def test_attribute_groups_divide_the_queries(sides):

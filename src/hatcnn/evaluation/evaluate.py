@@ -15,6 +15,9 @@ from hatcnn.evaluation.features import Features, embedding
 from hatcnn.evaluation.ranking import Ranking, rank
 from hatcnn.evaluation.reranking import reranked_blocks
 
+MAX_CAMERAS = 20
+"""A ranking for each pair of more would take long and nobody would read it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -53,7 +56,8 @@ class Evaluation:
         distance: that ranked.
         attributes: scores of the predictions on labelled pictures; none without labels or
             predictions.
-        by_camera: identity ranking of each pair of query and gallery camera.
+        by_camera: identity ranking of each pair of query and gallery camera; empty above
+            `MAX_CAMERAS`, as where no camera is known and each picture counts as its own.
         by_attribute: identity ranking of the queries by what their person wears.
     """
 
@@ -133,10 +137,13 @@ def _attributes(gallery: Features) -> AttributeScores | None:
 
 
 def _by_camera(query: Features, gallery: Features, distance: Distance) -> tuple[Group, ...]:
+    query_cameras, gallery_cameras = np.unique(query.camids), np.unique(gallery.camids)
+    if max(len(query_cameras), len(gallery_cameras)) > MAX_CAMERAS:
+        return ()
     groups = []
-    for query_camera in np.unique(query.camids):
+    for query_camera in query_cameras:
         seen = query.take(query.camids == query_camera)
-        for gallery_camera in np.unique(gallery.camids):
+        for gallery_camera in gallery_cameras:
             if gallery_camera == query_camera:
                 continue
             there = gallery.take(gallery.camids == gallery_camera)
