@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hatcnn.errors import ImageError
 from hatcnn.images import decode, load, resize
@@ -76,6 +76,28 @@ def test_transparent_palette_is_put_on_white():
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=0)
     assert (decode(buffer.getvalue()) == 255).all()
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_every_orientation_is_pillows(tag):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    pixels = np.random.default_rng(tag).integers(0, 256, (24, 16, 3), np.uint8)
+    data = encoded(pixels, exif=exif)
+    with Image.open(io.BytesIO(data)) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(decode(data), expected)
+
+
+def test_an_odd_tag_beside_the_orientation_does_no_harm():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0128] = 6, 2
+    content = encoded(np.zeros((24, 16, 3), np.uint8), kind="JPEG", exif=exif)
+    start = content.index(b"\x01\x28\x00\x03")  # ResolutionUnit, a number ...
+    odd = content[: start + 3] + b"\x02" + content[start + 4 :]  # ... said to be text
+    with Image.open(io.BytesIO(odd)) as picture, pytest.raises(Exception, match="argument"):
+        ImageOps.exif_transpose(picture)
+    assert decode(odd).shape == (16, 24, 3)
 
 
 def test_the_orientation_tag_is_applied():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from hatcnn.errors import ImageError
 
@@ -33,6 +34,24 @@ MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Endings of file names that are taken for pictures, in lower case."""
+
+
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
+"""What makes a picture upright, by its orientation tag."""
 
 
 def decode(data: bytes, name: str = "picture", *, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -101,6 +120,12 @@ def resize(rgb: Pixels, height: int, width: int) -> Pixels:
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
 
 
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error
+)  # fmt: skip
+"""What Pillow's decoders raise on damaged files."""
+
+
 @contextlib.contextmanager
 def _complaints(name: str) -> Iterator[None]:
     """Turn what Pillow raises into `ImageError`."""
@@ -112,8 +137,7 @@ def _complaints(name: str) -> Iterator[None]:
         ) from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has more than the {MAX_PIXELS:,} pixels allowed") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        # Pillow's decoders raise all of these on damaged files.
+    except _DAMAGED as error:
         raise ImageError(f"{name} is damaged or cut short ({error})") from None
 
 
@@ -143,7 +167,9 @@ def _to_rgb(picture: Image.Image) -> Pixels:
         values = np.asarray(picture, dtype=np.float64)
         grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
         picture = Image.fromarray(grey)
-    upright = ImageOps.exif_transpose(picture)
+    # Pillow's exif_transpose would write the tags again, which fails where one of them is odd.
+    turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = picture if turn is None else picture.transpose(turn)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         transparent = upright.convert("RGBA")
         white = Image.new("RGBA", transparent.size, "white")
