@@ -16,7 +16,13 @@ from typing import Any, Literal, get_args
 
 from hatcnn.errors import CheckpointError
 from hatcnn.models.config import ModelConfig
-from hatcnn.models.folder import config_to_json, parse_config
+from hatcnn.models.folder import (
+    WEIGHTS,
+    config_to_json,
+    fingerprint,
+    parse_config,
+    read_config,
+)
 
 Runtime = Literal["onnx", "openvino"]
 FormPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -86,7 +92,8 @@ def find_form(folder: Path, runtime: Runtime) -> Form | None:
     """The form that a folder holds for a runtime; none where it holds none.
 
     Raises:
-        CheckpointError: when its files are missing or are not those that it was made with.
+        CheckpointError: when its files are missing or are not those that it was made with, or the
+            folder holds other weights by now.
     """
     path = description_path(folder, runtime)
     if not path.exists():
@@ -112,8 +119,15 @@ def find_form(folder: Path, runtime: Runtime) -> Form | None:
         except OSError as error:
             raise CheckpointError(f"cannot read {folder / name}: {error.strerror}") from None
         if found != expected:
-            raise CheckpointError(
-                f"{folder / name} is not the file that {path.name} was written for: "
-                "run 'hatcnn export' again"
-            )
+            raise _stale(folder / name, path)
+    # A graph that has its own copy of the weights does not notice that they were replaced.
+    copied = WEIGHTS not in form.files and (folder / WEIGHTS).exists()
+    if copied and fingerprint(folder, read_config(folder)) != form.fingerprint:
+        raise _stale(folder / WEIGHTS, path)
     return form
+
+
+def _stale(file: Path, description: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is not the file that {description.name} was written for: run 'hatcnn export' again"
+    )
