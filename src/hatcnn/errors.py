@@ -51,6 +51,10 @@ class GalleryError(HatcnnError):
     """A gallery that cannot be opened, read or written, or that does not fit what it is given."""
 
 
+class EntryError(GalleryError):
+    """No entry has this id."""
+
+
 class FilterError(GalleryError):
     """A filter or description that cannot be read; the message points at the place."""
 

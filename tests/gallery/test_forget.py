@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from hatcnn.errors import FilterError, GalleryError
+from hatcnn.errors import EntryError, FilterError, GalleryError
 from hatcnn.gallery import Gallery, forgetting, store
 from tests.gallery.people import crowd, files_with, stored
 
@@ -191,7 +191,6 @@ def test_the_log_says_who_did_what(tmp_path):
     gallery.search(people.vectors[0], where="camera = 1")
     gallery.search([ids[1], ids[2]])
     gallery.describe("woman")
-    gallery.forget(tag="visitor", until=datetime(2026, 3, 1, tzinfo=UTC), dry_run=True)
     gallery.forget(tag="visitor", until=datetime(2026, 3, 1, tzinfo=UTC))
     lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
     assert [line["action"] for line in lines] == [
@@ -205,6 +204,51 @@ def test_the_log_says_who_did_what(tmp_path):
     assert lines[3]["what"] == {"tag": "visitor", "until": "2026-03-01 00:00:00+00:00"}
     assert lines[3]["entries"] == lines[4]["entries"] == 2
     assert all(datetime.fromisoformat(line["at"]).tzinfo for line in lines)
+
+
+def test_whoever_is_shown_people_has_searched(tmp_path):
+    folder = tmp_path / "gallery"
+    gallery, people, _, ids = town(folder, who="carol")
+    gallery.entries()
+    gallery.entry(ids[3])
+    assert not (folder / "audit.jsonl").exists(), "nobody in particular was looked for"
+    gallery.forget(person=people.vectors[5], threshold=0.35, dry_run=True)
+    gallery.forget(person=ids[5], threshold=0.9, confirm=lambda _: False)
+    gallery.entries(where="camera = 1", limit=7)
+    lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    assert [line["action"] for line in lines] == ["find to forget", "find to forget", "list"]
+    assert lines[0]["what"] == {"person": "1 vectors", "threshold": 0.35}
+    assert lines[1]["what"] == {"person": ids[5], "threshold": 0.9}
+    assert (lines[2]["where"], lines[2]["matches"]) == ("camera = 1", 7)
+    assert len(gallery) == N
+
+
+@pytest.mark.parametrize("at", ["a deletion", "cleaning"])
+def test_forgetting_by_an_entry_that_is_forgotten_too_goes_on(tmp_path, monkeypatch, at):
+    folder = tmp_path / "town.gallery"
+    gallery, people, small, ids = town(folder)
+    scores = stored(people.vectors) @ people.vectors[205].astype(np.float64)
+    alike = {int(i) for i in np.flatnonzero(scores >= 0.35)}
+    assert len(alike) > 3
+    monkeypatch.setattr(forgetting, "DELETED_AT_ONCE", 2)
+    deletions, delete = iter([None]), forgetting._delete
+
+    def cut(*arguments):
+        next(deletions)
+        delete(*arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(forgetting, *(("_delete", cut) if at == "a deletion" else ("clean", None)))
+        with pytest.raises((StopIteration, TypeError)):
+            gallery.forget(person=ids[205][:12], threshold=0.35)
+    if at == "a deletion":
+        assert len(gallery) == N - 2
+        assert len(gallery.forget(person=ids[205], threshold=0.35).ids) == len(alike) - 2
+    else:
+        assert len(gallery) == N - len(alike)
+        with pytest.raises(EntryError, match="was it forgotten"):
+            gallery.forget(person=ids[205], threshold=0.35)
+    assert_gone(folder, people, small, alike)
 
 
 def test_refuses_to_forget_by_accident(tmp_path):

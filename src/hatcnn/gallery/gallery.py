@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hatcnn.errors import GalleryError
+from hatcnn.errors import EntryError, GalleryError
 from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.gallery.adding import Batch, insert
 from hatcnn.gallery.audit import Audit, audit_path
@@ -16,7 +16,7 @@ from hatcnn.gallery.forgetting import clean, purge
 from hatcnn.gallery.indexing import refresh_index
 from hatcnn.gallery.locking import locked
 from hatcnn.gallery.matches import Added, Forgotten
-from hatcnn.gallery.reading import Query, Readable, fingerprint_of, spoken
+from hatcnn.gallery.reading import Query, Readable, are_ids, fingerprint_of, spoken
 from hatcnn.gallery.schema import (
     PerPicture,
     Precision,
@@ -179,6 +179,7 @@ class Gallery(Readable):
 
         Raises:
             GalleryError: when nothing says what to forget, or it cannot be done.
+            EntryError: when the person's entries are not inside.
             FilterError: for a filter that cannot be read.
         """
         meaning = Meaning.of(calibration, false_match_rate)
@@ -204,13 +205,25 @@ class Gallery(Readable):
 
         if self._store.snapshot() is None:
             return Forgotten((), (), gone=True)
-        found = self._with_snapshot(find)
+        asked = _asked_ids(person)
+        try:
+            found = self._with_snapshot(find)
+        except EntryError:
+            if not dry_run and asked:
+                # Who was asked by may have gone when this was cut off: finish the work at least.
+                purge(self._store, (), lambda _: None)
+            raise
+        if dry_run or confirm is not None:
+            # Who is shown whom a picture looks like has searched.
+            self._audit.write("find to forget", what=choice.to_json(), entries=len(found.ids))
         if dry_run or (confirm is not None and found.ids and not confirm(found)):
             return found
+        # Those that were asked by go last, so that whoever is cut off can ask again.
+        ids = sorted(found.ids, key=lambda entry: entry.startswith(asked))
         # On record before it happens, so that nothing disappears without a trace.
         self._audit.write("forget", what=choice.to_json(), entries=len(found.ids))
         with progress("forgetting", len(found.ids), "entries") as advance:
-            purge(self._store, found.ids, advance)
+            purge(self._store, ids, advance)
         self._audit.write("forgotten", entries=len(found.ids))
         return Forgotten(found.ids, found.examples, gone=True)
 
@@ -234,3 +247,10 @@ class Gallery(Readable):
         with locked(self._store.folder, alone=True):
             if self._store.snapshot() is not None:
                 clean(self._store)
+
+
+def _asked_ids(person: Query) -> tuple[str, ...]:
+    """Ids, or beginnings of them, by which a person was asked for; none for vectors."""
+    if person is None or not are_ids(person):
+        return ()
+    return tuple(one.lower() for one in ([person] if isinstance(person, str) else person))

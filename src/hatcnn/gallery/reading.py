@@ -201,7 +201,10 @@ class Readable:
     def entries(
         self, *, where: str | None = None, limit: int = 100, offset: int = 0
     ) -> list[Entry]:
-        """Entries in the order in which they are stored, a page at a time."""
+        """Entries in the order in which they are stored, a page at a time.
+
+        To choose by a filter is to search, and stands in the log.
+        """
         check_page(limit, offset)
         condition = parse_filter(where) if where else None
         if self._store.snapshot() is None:
@@ -216,6 +219,24 @@ class Readable:
                 rows = snapshot.rows(["id"], where)["_rowid"].to_numpy().astype(np.int64)
             page = rows[offset : offset + limit]
             return [Entry.of(row) for row in snapshot.take(page, DESCRIPTION)]
+
+        found = self._with_snapshot(read)
+        if where:
+            self._audit.write("list", where=where, matches=len(found), offset=offset)
+        return found
+
+    def entry(self, entry: str) -> Entry:
+        """One entry, by its id or the beginning of it.
+
+        Raises:
+            EntryError: when there is none.
+        """
+
+        if self._store.snapshot() is None:
+            raise searching.no_entry(entry)
+
+        def read(snapshot: Snapshot) -> Entry:
+            return Entry.of(snapshot.take(searching.find_ids(snapshot, [entry]), DESCRIPTION)[0])
 
         return self._with_snapshot(read)
 
@@ -257,7 +278,7 @@ class Readable:
 
     def _question(self, snapshot: Snapshot, query: Query, model: str | None) -> searching.Question:
         """One vector for whatever was asked."""
-        if _are_ids(query):
+        if are_ids(query):
             ids = [query] if isinstance(query, str) else query
             return searching.question_of_entries(snapshot, ids)
         vectors = unit_vectors(_vectors(query), what="search")
@@ -289,12 +310,13 @@ def _vectors(query: Query) -> Any:
     return getattr(query, "vectors", query)
 
 
-def _are_ids(query: Query) -> bool:
+def are_ids(query: Query) -> bool:
+    """Whether a query is one or several ids, or beginnings of them."""
     return isinstance(query, Sequence) and all(isinstance(one, str) for one in query or [None])
 
 
 def spoken(query: Query) -> str:
     """A query for the log: ids, or how many vectors; never a vector."""
-    if _are_ids(query):
+    if are_ids(query):
         return query if isinstance(query, str) else " ".join(query)
     return f"{len(np.atleast_2d(_vectors(query)))} vectors"

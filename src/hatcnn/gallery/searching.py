@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hatcnn.attributes import NAMES
-from hatcnn.errors import GalleryError
+from hatcnn.errors import EntryError, GalleryError
 from hatcnn.gallery.exact import BLOCK, Block, Numbers, best, scored, unit
 from hatcnn.gallery.filters import Filter
 from hatcnn.gallery.indexing import LARGEST_K, ask_index
@@ -208,8 +208,13 @@ def find_ids(snapshot: Snapshot, given: Sequence[str]) -> Numbers:
     found, numbers = _rows_of_ids(snapshot, ids)
     for text in given:
         if not any(entry.startswith(text.lower()) for entry in found):
-            raise GalleryError(f"no entry has the id {text}; was it forgotten?")
+            raise no_entry(text)
     return np.unique(numbers)
+
+
+def no_entry(entry: str) -> EntryError:
+    """The error that nothing has this id."""
+    return EntryError(f"no entry has the id {entry}; was it forgotten?")
 
 
 def _rows_of_ids(snapshot: Snapshot, ids: Sequence[str]) -> tuple[list[str], Numbers]:

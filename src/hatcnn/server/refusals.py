@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from hatcnn.errors import HatcnnError
+from hatcnn.errors import EntryError, HatcnnError
 from hatcnn.server.schemas import Problem
 
 log = logging.getLogger("hatcnn.server")
@@ -114,7 +114,7 @@ def _invalid(request: Request, error: Exception) -> Response:
 def _mendable(request: Request, error: Exception) -> Response:
     """Errors of the library: mostly what was asked, sometimes the state of the disk."""
     text = str(error)
-    if text.startswith("no entry has the id"):
+    if isinstance(error, EntryError):
         return problem_response(404, text, _id(request))
     if text.startswith("the gallery ") and " is empty: " in text:
         return problem_response(409, "the gallery is empty: add pictures first", _id(request))

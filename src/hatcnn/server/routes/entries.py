@@ -97,12 +97,8 @@ async def entry(entry: EntryId, service: ServiceOf, who: Who) -> Entry:
     """One entry, by its whole id."""
     if len(entry) != 32:
         raise Refusal(404, "expected the whole id of an entry, 32 hexadecimal digits")
-    found = await service.read(
-        who, lambda gallery: gallery.entries(where=f"id = '{entry.lower()}'", limit=1)
-    )
-    if not found:
-        raise Refusal(404, f"no entry has the id {entry}; was it forgotten?")
-    return Entry.model_validate(found[0].to_json())
+    found = await service.read(who, lambda gallery: gallery.entry(entry))
+    return Entry.model_validate(found.to_json())
 
 
 @router.get(
