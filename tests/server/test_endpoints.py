@@ -9,6 +9,7 @@ from PIL import Image
 from hatcnn.attributes import BINARY, NAMES
 from hatcnn.gallery.filters import Compare, parse_filter
 from hatcnn.gallery.words import COLOURS
+from hatcnn.server.refusals import Busy, Refusal
 from tests.server.conftest import upload
 
 
@@ -101,6 +102,44 @@ def test_search_by_entry_leaves_it_out(filled):
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
 
 
+def test_own_camera_and_named_ones_are_not_left_out_together(filled):
+    entry = filled.get("/v1/entries").json()["entries"][0]["id"]
+    question = {"entries": [entry], "exclude_own_camera": True, "exclude_camera": ["2"]}
+    answer = filled.post("/v1/search/entry", json=question)
+    assert answer.status_code == 422
+    assert "give one of them" in answer.json()["message"]
+
+
+def test_a_confirmation_outlives_a_busy_server(filled, monkeypatch):
+    service = filled.app.state.service
+    found = filled.post("/v1/forget/find", json={"where": "camera = 2"}).json()
+    confirmation = {"confirmation": found["confirmation"]}
+
+    async def busy(*_):
+        raise Busy("changes")
+
+    with monkeypatch.context() as context:
+        context.setattr(service, "write", busy)
+        assert filled.post("/v1/forget", json=confirmation).status_code == 503
+    assert filled.post("/v1/forget", json=confirmation).json()["count"] == 4
+    assert filled.post("/v1/forget", json=confirmation).status_code == 409
+
+
+def test_confirmations_hold_so_many_entries_and_no_longer_than_they_are_good(filled, monkeypatch):
+    service = filled.app.state.service
+    monkeypatch.setattr("hatcnn.server.service.CONFIRMED_ENTRIES", 5)
+    first, second, third = (service.ask_confirmation(["a" * 32] * n) for n in (3, 2, 4))
+    assert list(service._confirmations) == [third]
+    for token in (first, second):
+        with pytest.raises(Refusal):
+            service.confirmed(token)
+    assert len(service.confirmed(service.ask_confirmation(["b" * 32] * 9))) == 9
+    monkeypatch.setattr("hatcnn.server.service.CONFIRM_WITHIN_S", -1)
+    old = service.ask_confirmation(["c" * 32])
+    service.ask_confirmation(["d" * 32])
+    assert old not in service._confirmations
+
+
 def test_search_by_description_multiplies_probabilities(filled, crops):
     found = filled.post("/v1/search/description", json={"description": "woman, backpack"}).json()
     said = filled.post("/v1/attributes", files=upload(crops)).json()["pictures"]
@@ -163,6 +202,11 @@ def test_the_audit_log_says_who_and_holds_no_picture(filled, crops, tmp_path):
     lines = (tmp_path / "town.gallery" / "audit.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [r["action"] for r in records] == ["search", "forget", "forgotten"]
+    form = {"threshold": 0.5}
+    filled.post("/v1/forget/find-by-picture", files=upload(crops[:1]), data=form)
+    filled.get("/v1/entries", params={"where": "camera = 1"})
+    more = (tmp_path / "town.gallery" / "audit.jsonl").read_text().splitlines()[3:]
+    assert [json.loads(line)["action"] for line in more] == ["find to forget", "list"]
     assert {r["who"] for r in records} == {"anonymous@testclient"}
     assert max(map(len, lines)) < 300
 

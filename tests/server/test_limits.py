@@ -147,7 +147,9 @@ def test_tokens(serve, caplog):
     assert caplog.records[-1].fields["who"] == "anna"
     assert TOKEN not in caplog.text + str([vars(r) for r in caplog.records])
     for path in ("/v1/health", "/v1/ready"):
-        assert client.get(path).status_code == 200
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "entries" not in answer.json()
 
 
 def test_tokens_cannot_be_guessed_for_long(serve):
@@ -158,6 +160,9 @@ def test_tokens_cannot_be_guessed_for_long(serve):
     ]
     assert statuses[:10] == [401] * 10
     assert statuses[10:] == [429] * 2
+    # Whoever shares the address is not kept out.
+    right = client.get("/v1/stats", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert right.status_code == 200
 
 
 def test_the_search_of_a_token_is_in_the_log_under_its_name(serve, crops, tmp_path):

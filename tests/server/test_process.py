@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,24 +34,29 @@ def environment():
 
 @pytest.fixture
 def process(tmp_path, model):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = (tmp_path / "log").open("wb")
     started = subprocess.Popen(
-        command(tmp_path / "town", model, "--port", str(port)),
-        stdout=log, stderr=log, env=environment(),
-    )  # fmt: skip
+        command(tmp_path / "town", model, "--port", "0"), stdout=log, stderr=log, env=environment()
+    )
+    until = time.monotonic() + 60
+
+    def wait():
+        said = (tmp_path / "log").read_text()
+        assert started.poll() is None, said
+        assert time.monotonic() < until, said
+        time.sleep(0.1)
+        return said
+
+    while not (spoken := re.search(r"http://127\.0\.0\.1:(\d+)/", wait())):
+        pass
+    port = int(spoken[1])
     with Client(f"http://127.0.0.1:{port}") as client:
-        until = time.monotonic() + 60
         while True:
             try:
                 client.ready()
                 break
             except Exception:
-                assert started.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < until
-                time.sleep(0.1)
+                wait()
     yield started, port
     if started.poll() is None:
         started.kill()

@@ -64,6 +64,9 @@ def main(arguments: list[str]) -> None:
         max_upload_bytes=options.max_upload_mb * 2**20,
         max_pixels=options.max_pixels,
         max_pictures=options.max_pictures,
+        # What one request may bring must fit in what all may.
+        max_held_bytes=max(Settings.max_held_bytes, options.max_upload_mb * 2**20),
+        max_waiting_pictures=max(Settings.max_waiting_pictures, options.max_pictures),
         requests_per_second=options.requests_per_second,
     )
     if (options.certificate is None) != (options.key is None):
@@ -77,13 +80,17 @@ def main(arguments: list[str]) -> None:
     gallery = Gallery.open(options.gallery, create=not options.read_only, audit=options.audit)
     embedder = Embedder.load(options.model, backend=options.backend)  # type: ignore[arg-type]
     app = create_app(gallery, embedder, settings, model=options.model)
+    server = make_server(app, settings, certificate=options.certificate, key=options.key)
+    listening = server.config.bind_socket()
     scheme = "https" if options.certificate else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(
-        f"{options.gallery}: {len(gallery):,} entries at {scheme}://{settings.host}:{settings.port}"
-        f"/{', read-only' if settings.read_only else ''}; stop with Ctrl-C",
+        f"{options.gallery}: {len(gallery):,} entries at {scheme}://{host}:"
+        f"{listening.getsockname()[1]}/{', read-only' if settings.read_only else ''}; stop with "
+        "Ctrl-C",
         flush=True,
     )
-    serve(make_server(app, settings, certificate=options.certificate, key=options.key))
+    serve(server, listening)
 
 
 def _check_free(settings: Settings) -> None:

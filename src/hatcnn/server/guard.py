@@ -39,13 +39,13 @@ class Rate:
         self.per_second, self.burst = per_second, burst
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str, *, take: int = 1) -> float:
+    def wait(self, client: str) -> float:
         """Take a call from a client's bucket; seconds until it may, 0 when it just did."""
         now = time.monotonic()
         left, last = self._clients.pop(client, (float(self.burst), now))
         left = min(float(self.burst), left + (now - last) * self.per_second)
         allowed = left >= 1
-        self._clients[client] = (left - take if allowed else left, now)
+        self._clients[client] = (left - 1 if allowed else left, now)
         if len(self._clients) > CLIENTS:
             self._clients.popitem(last=False)
         return 0.0 if allowed else (1 - left) / self.per_second
@@ -165,12 +165,12 @@ class Guard:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal(401, "send a token: Authorization: Bearer TOKEN")
-        wait = self._guesses.wait(visit.client, take=0)
-        if wait:
-            raise Refusal(429, "too many wrong tokens", retry_after=int(wait) + 1)
         name = self.settings.tokens.name_of(token.strip())
         if name is None:
-            self._guesses.wait(visit.client)
+            # Only now, or who guesses could keep those out who share the address.
+            wait = self._guesses.wait(visit.client)
+            if wait:
+                raise Refusal(429, "too many wrong tokens", retry_after=int(wait) + 1)
             raise Refusal(401, "that token is not known here")
         visit.who = name
 

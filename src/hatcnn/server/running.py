@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,13 @@ def make_server(
     return uvicorn.Server(config)
 
 
-def serve(server: uvicorn.Server) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand."""
+def serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand.
+
+    Args:
+        server: from `make_server`.
+        listening: bound to the server's address.
+    """
     log_as_json()
     keep_large_blocks_apart()
     # Pillow words every oddity of a broken file anew, and Python remembers each wording.
@@ -120,4 +126,4 @@ def serve(server: uvicorn.Server) -> None:
     gc.collect()
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets=[listening])

@@ -67,7 +67,6 @@ class Readiness(BaseModel):
     """The server can do its work."""
 
     status: Literal["ready"] = "ready"
-    entries: int = Field(description="In the gallery.")
     read_only: bool = Field(description="Whether the gallery may only be searched.")
 
 

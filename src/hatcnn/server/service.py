@@ -30,7 +30,9 @@ from hatcnn.server.settings import Settings
 
 CONFIRM_WITHIN_S = 600
 CONFIRMATIONS = 100
-"""Questions that wait for a confirmation; the oldest is dropped for another."""
+CONFIRMED_ENTRIES = 1_000_000
+"""Questions that wait for a confirmation, and the entries of them all, at 90 bytes each: the oldest
+are dropped for another. The newest is kept whatever its size."""
 
 _T = TypeVar("_T")
 
@@ -220,21 +222,30 @@ class Service:
     def ask_confirmation(self, ids: Sequence[str]) -> str:
         """A token by which these entries, and no others, can be forgotten for a while."""
         token = secrets.token_urlsafe(24)
-        self._confirmations[token] = (time.monotonic() + CONFIRM_WITHIN_S, tuple(ids))
-        if len(self._confirmations) > CONFIRMATIONS:
-            self._confirmations.popitem(last=False)
+        kept, now = self._confirmations, time.monotonic()
+        kept[token] = (now + CONFIRM_WITHIN_S, tuple(ids))
+        while len(kept) > 1:
+            until, _ = next(iter(kept.values()))
+            entries = sum(len(ids) for _, ids in kept.values())
+            if until > now and len(kept) <= CONFIRMATIONS and entries <= CONFIRMED_ENTRIES:
+                break
+            kept.popitem(last=False)
         return token
 
     def confirmed(self, token: str) -> tuple[str, ...]:
-        """The entries of a confirmation, which is used up by it.
+        """The entries of a confirmation.
 
         Raises:
             Refusal: 409 when there is none.
         """
-        until, ids = self._confirmations.pop(token, (0.0, ()))
+        until, ids = self._confirmations.get(token, (0.0, ()))
         if time.monotonic() > until:
             raise Refusal(409, "that confirmation is unknown, used or too old: ask anew")
         return ids
+
+    def use_up(self, token: str) -> None:
+        """A confirmation is good for once."""
+        self._confirmations.pop(token, None)
 
 
 async def service_of(request: Request) -> Service:

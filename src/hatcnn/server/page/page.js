@@ -15,13 +15,16 @@ let latest = 0; // answers to earlier questions are dropped
 
 // ---- searching
 
-async function show(question, title) {
-  const number = ++latest;
-  ask = question;
+function clear() {
   next = null;
   chosen = [];
   $("results").replaceChildren();
   for (const id of ["more", "compare", "forget-person", "meaning"]) $(id).hidden = true;
+}
+async function show(question, title) {
+  const number = ++latest;
+  ask = question;
+  clear();
   say("Searching…");
   try {
     const found = await question(0);
@@ -88,7 +91,7 @@ $("browse").addEventListener("click", () => {
   show(async (offset) => {
     const fields = new URLSearchParams({ limit: 24, offset, ...(filter && { where: filter }) });
     const found = await json(`entries?${fields}`);
-    return { matches: found.entries, next_offset: found.next_offset, searched: (await json("ready")).entries };
+    return { matches: found.entries, next_offset: found.next_offset, searched: (await json("stats")).entries };
   }, "As they are stored");
 });
 $("more").addEventListener("click", async () => {
@@ -179,7 +182,7 @@ function confirmed(title, entries, act, note = "", ticks = false) {
         const count = await act([...kept]);
         $("question").close();
         if ($("details").open) $("details").close();
-        $("results").replaceChildren();
+        clear();
         await overview();
         say(`${count} forgotten. Search again to see what is left.`);
       } catch (error) { wrong.textContent = error.message; go.disabled = false; }

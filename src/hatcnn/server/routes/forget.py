@@ -78,7 +78,11 @@ async def find_by_picture(
 async def forget(confirmation: Confirmation, service: ServiceOf, who: Who) -> Forgotten:
     """Forget what was shown, and only that, for good."""
     service.check_writable()
-    return await _forget(service, who, service.confirmed(confirmation.confirmation))
+    token = confirmation.confirmation
+    done = await _forget(service, who, service.confirmed(token))
+    # Not before: whoever was told to try again can.
+    service.use_up(token)
+    return done
 
 
 async def _candidates(service: Service, who: str, given: dict[str, Any]) -> Candidates:

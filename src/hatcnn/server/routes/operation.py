@@ -41,8 +41,9 @@ async def ready(service: ServiceOf) -> Readiness:
     Needs no token."""
     if not service.ready:
         raise Refusal(503, "starting or stopping", retry_after=1)
-    entries = await service.reading.run(partial(len, service.gallery))
-    return Readiness(entries=entries, read_only=service.settings.read_only)
+    # How many people are inside is told only to whom a token lets in.
+    await service.reading.run(partial(len, service.gallery))
+    return Readiness(read_only=service.settings.read_only)
 
 
 @router.get("/model")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form
 
 from hatcnn import gallery as galleries
 from hatcnn.server.observing import PREFIX
-from hatcnn.server.refusals import error_responses
+from hatcnn.server.refusals import Refusal, error_responses
 from hatcnn.server.routes.entries import Who
 from hatcnn.server.routes.operation import ServiceOf
 from hatcnn.server.routes.pictures import Pictures
@@ -71,6 +71,8 @@ async def by_picture(
 @router.post("/entry")
 async def by_entry(question: SearchByEntry, service: ServiceOf, who: Who) -> Matches:
     """The entries that look most like the person of entries inside, which are left out."""
+    if question.exclude_own_camera and question.exclude_camera:
+        raise Refusal(422, "exclude_own_camera and exclude_camera: give one of them")
     meaning = service.meaning(question.false_match_rate)
     return await _ask(
         service,
