@@ -68,6 +68,17 @@ def test_evaluate_prints_and_writes_everything(capsys, tmp_path, data, model):
     assert json.loads(capsys.readouterr().out)["data"] == "crowd"
 
 
+@pytest.mark.parametrize("flag", ["--json", "--features"])
+def test_evaluate_looks_where_it_will_write_before_it_works(
+    capsys, monkeypatch, tmp_path, model, flag
+):
+    (tmp_path / "file").write_text("")
+    message = fails(
+        capsys, monkeypatch, "evaluate", model, "--data", "nowhere", flag, tmp_path / "file" / "out"
+    )
+    assert "cannot write" in message
+
+
 def test_evaluate_skips_counts_and_names_bad_pictures(capsys, tmp_path, data, model):
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
@@ -104,7 +115,10 @@ def test_synthesize_writes_a_data_set(capsys, monkeypatch, tmp_path):
     run(["data", "synthesize", str(tmp_path / "people"), "--seed", "5"])
     assert (tmp_path / "people" / "manifest.csv").exists()
     message = fails(capsys, monkeypatch, "data", "synthesize", tmp_path / "people")
-    assert "is not empty" in message
+    assert "is no empty folder" in message
+    (tmp_path / "file").write_text("")
+    message = fails(capsys, monkeypatch, "data", "synthesize", tmp_path / "file")
+    assert "is no empty folder" in message
 
 
 def test_convert_makes_a_model_that_evaluates(capsys, monkeypatch, tmp_path, data):

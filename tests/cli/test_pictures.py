@@ -18,6 +18,7 @@ from hatcnn.datasets.synthetic import synthetic_people
 from hatcnn.inference.embedder import Embedder
 from hatcnn.models.build import build_model
 from hatcnn.models.checkpoint import save_model
+from hatcnn.models.folder import CALIBRATION, find_model
 from tests.cli.test_commands import fails
 from tests.models.test_network import NARROW
 from tests.paths import ROOT
@@ -147,8 +148,12 @@ def test_an_evaluation_is_reported_with_the_training_that_led_to_it(
     (model.parent / "environment.json").write_text("{}")
     lines = [{"epoch": e, "loss/total": 5.0 - e} for e in (1, 2)]
     (model.parent / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    # Of other weights: what is fitted no longer holds after more training.
+    shutil.copy(find_model("hatcnn-plus") / CALIBRATION, model)
     run(["evaluate", str(model), "--data", str(crowd), "--report", str(out), "--json", "-"])
-    report = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "was fitted to other weights and is left out" in printed.err
+    report = json.loads(printed.out)
     assert report["report"] == str(out / "report.html")
     names = {path.stem for path in out.glob("*.svg")}
     assert {"attributes", "cameras", "map", "ranked-best", "scores", "training"} <= names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from hatcnn.cli.output import check_writable, write_report
+from hatcnn.cli.output import check_writable, json_file, write_report
 from hatcnn.cli.tables import print_evaluation
 from hatcnn.datasets import Dataset, open_dataset, pack
 from hatcnn.datasets.pack import PackedSplit
@@ -64,8 +65,11 @@ class EvaluateOptions:
 def main(arguments: list[str]) -> None:
     """Evaluate the network that the first argument names."""
     options = tyro.cli(EvaluateOptions, prog="hatcnn evaluate", args=arguments)
+    # Before hours of work, not after.
+    for target in (options.features, json_file(options.json)):
+        if target:
+            check_writable(target)
     if options.report:
-        # Before hours of work, not after.
         check_writable(options.report / "report.html")
         _check_drawing()
     run = _training_run(options.model) if options.report else None
@@ -109,7 +113,10 @@ def main(arguments: list[str]) -> None:
         for name, reason in skipped:
             print(f"skipped {name}: {reason}")
     if options.report:
-        page = _draw(options.report, options.model, dataset.name, result, features, packs, run)
+        fitted = _calibration(options.model, backend.fingerprint)
+        page = _draw(
+            options.report, options.model, dataset.name, result, features, packs, run, fitted
+        )
         if not alone:
             print(f"report: {page}")
 
@@ -148,6 +155,19 @@ def _training_run(model: Path) -> Run | None:
     return read_run(found[0]) if found else None
 
 
+def _calibration(model: Path, fingerprint: str) -> Calibration | None:
+    """The model's own, unless its weights were trained further since."""
+    path = find_model(model) / CALIBRATION
+    if not path.exists():
+        return None
+    found = Calibration.load(path)
+    if found.fingerprint and fingerprint and found.fingerprint != fingerprint:
+        words = f"{path} was fitted to other weights and is left out: run 'hatcnn calibrate' again"
+        print(words, file=sys.stderr)
+        return None
+    return found
+
+
 def _draw(
     target: Path,
     model: Path,
@@ -156,13 +176,13 @@ def _draw(
     features: Sequence[Features],
     packs: Sequence[PackedSplit],
     run: Run | None,
+    calibration: Calibration | None,
 ) -> Path:
     # What draws comes with an extra.
     from hatcnn.inference.explanation import Explainer
     from hatcnn.visualize.report import Measured, write_pictures
 
     query, gallery = features
-    fitted = find_model(model) / CALIBRATION
     measured = Measured(
         model=str(model),
         data=data,
@@ -172,7 +192,7 @@ def _draw(
         query_images=packs[0].images,
         gallery_images=packs[1].images,
         skipped=[row for packed in packs for row in packed.skipped],
-        calibration=Calibration.load(fitted) if fitted.exists() else None,
+        calibration=calibration,
         explainer=Explainer.load(model),
         epochs=run.epochs if run else (),
         evaluations=run.evaluations if run else {},

@@ -29,6 +29,11 @@ def write_report(report: dict[str, Any], target: Path | None) -> bool:
     return False
 
 
+def json_file(target: Path | None) -> Path | None:
+    """The file that ``--json`` names; none for standard output."""
+    return None if target is None or str(target) == "-" else target
+
+
 def check_writable(target: Path) -> None:
     """Raise `ConfigError` when a file could not be written at `target`."""
     try:

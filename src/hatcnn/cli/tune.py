@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from hatcnn.cli.evaluate import packed_pictures
-from hatcnn.cli.output import write_report
+from hatcnn.cli.output import check_writable, json_file, write_report
 from hatcnn.cli.tables import console, percent, table
 from hatcnn.datasets import hold_out, open_dataset
 from hatcnn.devices import make_fabric
@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(TuneOptions, prog="hatcnn tune", args=arguments)
     if any(weight <= 0 for weight in options.weights):
         raise ConfigError("weights must be above 0; 0 is tried anyway")
+    if target := json_file(options.json):
+        check_writable(target)
     dataset = hold_out(open_dataset(options.data), options.hold_out)
     folder = find_model(options.model).parent
     if (folder / "recipe.json").exists() and (trained_on := read_run(folder).dataset) != (
