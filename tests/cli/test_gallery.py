@@ -61,6 +61,18 @@ def refused(capsys, monkeypatch, *arguments):
     return message
 
 
+def test_thumbnails_make_no_other_people_of_embeddings(place, capsys):
+    for name in crowd(N).names:
+        Image.new("RGB", (16, 32), "navy").save(place / name)
+    assert said(capsys, "add", "town", "people.npz")["added"] == N
+    again = said(capsys, "add", "town", "people.npz", "--thumbnails")
+    assert (again["added"], again["present"]) == (0, N)
+    first = said(capsys, "add", "other", "people.npz", "--thumbnails")
+    assert first["added"] == N
+    gallery = Gallery.open("other")
+    assert gallery.thumbnail(gallery.entries(limit=1)[0].id).startswith(b"\xff\xd8")
+
+
 @pytest.mark.usefixtures("place")
 def test_adds_with_a_manifest_and_only_once(capsys):
     add = ("add", "town", "people.npz", "--manifest", "about.csv", "--identity", "anna")
@@ -191,6 +203,8 @@ def test_mistakes_exit_with_2_and_say_what_to_do(town, capsys, monkeypatch):
     assert "few.csv has no row for 000001.jpg" in message(
         "add", "town", "people.npz", "--manifest", "few.csv"
     )
+    (town / "wide.csv").write_text("name,tags\n000000.jpg,vip,visitor\n")
+    assert "row 2 has more cells" in message("add", "town", "people.npz", "--manifest", "wide.csv")
     (town / "odd.csv").write_text("name,camra\n")
     assert "did you mean 'camera'" in message("add", "town", "people.npz", "--manifest", "odd.csv")
     (town / "broken.npz").write_bytes(b"PK\x03\x04 broken")

@@ -88,8 +88,9 @@ def _add(options: AddOptions) -> None:
         about = manifest.about(people.names, fixed) if manifest else fixed
         small = None
         if options.thumbnails:
-            data = data or [_read(name) for name in people.names]
-            small = [thumbnail(d, n) for d, n in zip(data, people.names, strict=True)]
+            # Not `data`, by which an entry is known again: the vectors alone must stay the same.
+            files = data or [_read(name) for name in people.names]
+            small = [thumbnail(f, n) for f, n in zip(files, people.names, strict=True)]
         done = gallery.add(people, pictures=data, thumbnails=small, index=False, **about)
         added += done.added
         present += done.present

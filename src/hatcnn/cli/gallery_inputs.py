@@ -72,6 +72,10 @@ def in_parts(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
     return (paths[at : at + PICTURES_AT_ONCE] for at in range(0, len(paths), PICTURES_AT_ONCE))
 
 
+_SURPLUS = ""
+"""Key of the cells beyond the last column."""
+
+
 class Manifest:
     """A CSV table with a row for every picture.
 
@@ -89,10 +93,15 @@ class Manifest:
         self.rows: dict[str, dict[str, str]] = {}
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, restkey="", restval="", strict=True)
+                reader = csv.DictReader(file, restkey=_SURPLUS, restval="", strict=True)
                 columns = reader.fieldnames or ()
                 self._check(columns)
                 for number, row in enumerate(reader, start=2):
+                    if row.get(_SURPLUS):
+                        raise DataError(
+                            f"{path}, row {number} has more cells than the table has columns: set "
+                            "tags apart by semicolons"
+                        )
                     if self.rows.setdefault(row["name"], row) is not row:
                         raise DataError(f"{path}, row {number}: {row['name']} is listed twice")
         except FileNotFoundError:
