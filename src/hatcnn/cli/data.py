@@ -108,8 +108,8 @@ def _pack(arguments: list[str]) -> None:
 
 def _synthesize(arguments: list[str]) -> None:
     options = tyro.cli(SynthesizeOptions, prog="hatcnn data synthesize", args=arguments)
-    if options.out.exists() and any(options.out.iterdir()):
-        raise ConfigError(f"{options.out} is not empty: name another folder")
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise ConfigError(f"{options.out} is no empty folder: name another")
     print(f"wrote {write_dataset(synthetic_people(seed=options.seed), options.out)}")
 
 

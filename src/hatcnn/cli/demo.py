@@ -43,9 +43,10 @@ class DemoOptions:
 def main(arguments: list[str]) -> None:
     """Show the data, the network before and after training, attributes, and ranked results."""
     options = tyro.cli(DemoOptions, prog="hatcnn demo", args=arguments)
-    run = options.out / "run"
-    if run.exists():
-        raise ConfigError(f"{run} exists: remove it, or name another folder with --out")
+    run, people = options.out / "run", options.out / "gallery"
+    for made in (run, people):
+        if made.exists():
+            raise ConfigError(f"{made} exists: remove it, or name another folder with --out")
     start = time.perf_counter()
     recipe = recipe_named(options.recipe)
     dataset = open_dataset("synthetic")
@@ -76,7 +77,6 @@ def main(arguments: list[str]) -> None:
     of_query, of_gallery = packed
     rows = ranked_rows(query, gallery, of_query.images, of_gallery.images, chosen)
     save(ranked_sheet(rows), picture)
-    people = options.out / "gallery"
     _fill(people, gallery, dataset, trained.fingerprint)
     print(
         f"ranked results: {picture}\ntrained network: {run / 'model'}\n"
