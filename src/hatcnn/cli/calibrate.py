@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +10,8 @@ import tyro
 
 from hatcnn.cli.evaluate import packed_pictures
 from hatcnn.cli.output import check_writable, write_report
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import console, table
-from hatcnn.datasets import open_dataset
 from hatcnn.devices import make_fabric
 from hatcnn.evaluation.thresholds import (
     Calibration,
@@ -34,6 +34,8 @@ class CalibrateOptions:
     """Model folder, such as RUN/model."""
     data: str
     """Data set whose test people the network was not trained on."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     out: Path | None = None
     """Where to write; none writes calibration.json into the model folder, where it is looked
     for."""
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> None:
     out = options.out or find_model(options.model) / CALIBRATION
     check_writable(out)
     fabric = make_fabric(devices=1)
-    dataset = open_dataset(options.data)
+    dataset = options.source.open(options.data)
     backend = load_backend(options.model, fabric=fabric)
     query, gallery = (extract(backend, p, fabric) for p in packed_pictures(backend, dataset))
     fitted_on, checked_on = (score_histogram(*half) for half in halves(query, gallery))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from hatcnn.cli.output import write_report
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import console, table
-from hatcnn.datasets import Dataset, open_dataset, pack
+from hatcnn.datasets import pack
 from hatcnn.datasets.inspection import Inspection, inspect_dataset
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.datasets.synthetic import synthetic_people
@@ -18,24 +19,22 @@ from hatcnn.errors import ConfigError, nearest_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Source:
+class _Options:
     root: Annotated[str, tyro.conf.Positional]
     """Data set: a folder, a zip, a manifest, or 'synthetic'."""
-    attributes: Path | None = None
-    """Market-1501's market_attribute.mat, where it does not lie beside the pictures."""
-    pattern: str | None = None
-    """Regular expression for file names, with groups pid and camid."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     json: Path | None = None
     """Write everything to this file; - for standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions(_Source):
+class InspectOptions(_Options):
     """Count what a data set holds and name every problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(_Source):
+class PackOptions(_Options):
     """Decode every picture once into memory-mapped files that later runs reuse."""
 
     height: int = 160
@@ -70,7 +69,7 @@ def main(arguments: list[str]) -> None:
 
 def _inspect(arguments: list[str]) -> None:
     options = tyro.cli(InspectOptions, prog="hatcnn data inspect", args=arguments)
-    found = inspect_dataset(_open(options))
+    found = inspect_dataset(options.source.open(options.root))
     if not write_report(found.to_json(), options.json):
         _print(found)
 
@@ -79,7 +78,7 @@ def _pack(arguments: list[str]) -> None:
     options = tyro.cli(PackOptions, prog="hatcnn data pack", args=arguments)
     if min(options.height, options.width) < 1:
         raise ConfigError("height and width must be at least 1")
-    dataset = _open(options)
+    dataset = options.source.open(options.root)
     packed = {
         name: pack(dataset.store, split, options.height, options.width, strict=options.strict)
         for name, split in dataset.splits().items()
@@ -111,10 +110,6 @@ def _synthesize(arguments: list[str]) -> None:
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise ConfigError(f"{options.out} is no empty folder: name another")
     print(f"wrote {write_dataset(synthetic_people(seed=options.seed), options.out)}")
-
-
-def _open(options: _Source) -> Dataset:
-    return open_dataset(options.root, attributes=options.attributes, pattern=options.pattern)
 
 
 def print_counts(found: Inspection) -> None:

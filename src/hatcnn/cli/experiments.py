@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import tyro
 
 from hatcnn.cli.output import check_writable
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import console, table
-from hatcnn.datasets import Dataset, hold_out, open_dataset
+from hatcnn.datasets import Dataset, hold_out
 from hatcnn.errors import ExperimentError, HatcnnError
 from hatcnn.experiments.plan import Plan, read_plan
 from hatcnn.experiments.results import Outcome, outcomes, results_json, results_markdown
@@ -27,11 +28,13 @@ class ExperimentsOptions:
     """Run a plan's experiments one after the other. The same command goes on where it stopped."""
 
     plan: Annotated[Path, tyro.conf.Positional]
-    """TOML file; benchmarks/plans holds ours."""
+    """TOML file; benchmarks/plans in the source tree holds ours."""
     out: Path
     """Folder of the runs: OUT/NAME/seed-N."""
     data: str | None = None
     """Data set; none only tabulates what is finished."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     results: Path | None = None
     """Write the results to this .json file and, as a table, to the .md file beside it. What the
     file says of runs whose folders are gone is kept, and they are not run again."""
@@ -51,7 +54,7 @@ def main(arguments: list[str]) -> None:
         earlier = _read_results(options.results)
     dataset = None
     if options.data:
-        dataset = open_dataset(options.data)
+        dataset = options.source.open(options.data)
         if plan.hold_out:
             dataset = hold_out(dataset, plan.hold_out)
 

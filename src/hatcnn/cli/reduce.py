@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +12,9 @@ import tyro
 
 from hatcnn.cli.evaluate import packed_pictures
 from hatcnn.cli.output import write_report
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import console, percent, table
-from hatcnn.datasets import open_dataset, pack
+from hatcnn.datasets import pack
 from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import Fabric, make_fabric
 from hatcnn.errors import ConfigError
@@ -36,6 +37,8 @@ class ReduceOptions:
     data: str
     """Data set: the projection is fitted on its training pictures, its test pictures tell the
     cost."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     dim: int = 256
     """Numbers in a vector afterwards."""
     json: Path | None = None
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{options.model} is reduced already: reduce the model it was made from")
     reduced = replace(config, reduced_dim=options.dim)
     fabric = make_fabric(devices=1)
-    dataset = open_dataset(options.data)
+    dataset = options.source.open(options.data)
     backend = load_backend(options.model, fabric=fabric)
     # A data set without test pictures is told before anything is written.
     packs = packed_pictures(backend, dataset)

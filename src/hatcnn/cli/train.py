@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from hatcnn.datasets import hold_out, open_dataset
+from hatcnn.cli.source import Source
+from hatcnn.datasets import hold_out
 from hatcnn.errors import ConfigError
 from hatcnn.training.recipe import Recipe
 from hatcnn.training.recipes import RECIPES, recipe_named
@@ -25,10 +26,8 @@ class TrainOptions:
     """Run folder, made when missing."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     """Every field of the recipe."""
-    attributes: Path | None = None
-    """Market-1501's market_attribute.mat, where it does not lie beside the pictures."""
-    pattern: str | None = None
-    """Regular expression for file names, with groups pid and camid."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     hold_out: int = 0
     """Keep so many training identities back and evaluate on them instead of the test set."""
     resume: bool = False
@@ -56,7 +55,7 @@ def main(arguments: list[str]) -> None:
         default=TrainOptions(data=tyro.MISSING, out=tyro.MISSING, recipe=base),
         config=(tyro.conf.AvoidSubcommands,),
     )
-    dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
+    dataset = options.source.open(options.data)
     if options.hold_out:
         dataset = hold_out(dataset, options.hold_out)
     train(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +10,9 @@ import tyro
 
 from hatcnn.cli.evaluate import packed_pictures
 from hatcnn.cli.output import check_writable, json_file, write_report
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import console, percent, table
-from hatcnn.datasets import hold_out, open_dataset
+from hatcnn.datasets import hold_out
 from hatcnn.devices import make_fabric
 from hatcnn.errors import ConfigError
 from hatcnn.evaluation import distance_blocks, embedding, rank
@@ -29,6 +30,8 @@ class TuneOptions:
     """Model folder of a run that was trained with --hold-out."""
     data: str
     """The data set it was trained on."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     hold_out: int
     """As in its training."""
     weights: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -44,7 +47,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("weights must be above 0; 0 is tried anyway")
     if target := json_file(options.json):
         check_writable(target)
-    dataset = hold_out(open_dataset(options.data), options.hold_out)
+    dataset = hold_out(options.source.open(options.data), options.hold_out)
     folder = find_model(options.model).parent
     if (folder / "recipe.json").exists() and (trained_on := read_run(folder).dataset) != (
         dataset.name
