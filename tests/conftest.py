@@ -1,9 +1,15 @@
-"""The tests' environment: an empty cache of their own, and real data only where it is named."""
+"""The tests' environment: the CPU, an empty cache of their own, and real data only where it is
+named."""
 
 import os
 
+# A GPU rounds otherwise; the processes that tests start see none either.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import pytest
 import torch
+
+torch.backends.mps.is_available = lambda: False
 
 
 @pytest.fixture(autouse=True, scope="session")

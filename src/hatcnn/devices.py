@@ -35,18 +35,20 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def supported_precision(precision: str, accelerator: str = "auto") -> str:
-    """`precision`, or on a CPU what it has in place of a mixed one.
+    """`precision`, or what the device has in its place.
 
-    A CPU mixes bfloat16 alone. Without instructions for it torch emulates them, and a training
-    step takes several times as long as in float32.
+    Without instructions for bfloat16 torch emulates them, on CPUs and on older GPUs, and a training
+    step takes several times as long as in float32. Of the mixed ones a CPU has bfloat16 alone.
     """
-    # A torch built for GPUs names one as the current even where there is none.
-    on_cpu = accelerator == "cpu" or (
-        accelerator == "auto" and not torch.accelerator.is_available()
-    )
-    if not on_cpu or precision == "32-true":
+    if accelerator == "auto":
+        # A torch built for GPUs names one as the current even where there is none.
+        found = torch.accelerator.current_accelerator()
+        accelerator = found.type if found and torch.accelerator.is_available() else "cpu"
+    if precision == "32-true" or accelerator not in ("cpu", "cuda"):
         return precision
-    return "bf16-mixed" if multiplies_bfloat16(torch.device("cpu")) else "32-true"
+    if precision == "16-mixed" and accelerator == "cuda":
+        return precision
+    return "bf16-mixed" if multiplies_bfloat16(torch.device(accelerator)) else "32-true"
 
 
 def describe_device(device: torch.device) -> str:

@@ -106,6 +106,7 @@ def data(tmp_path_factory):
 
 
 FLAGS = (
+    "--accelerator", "cpu",
     "--model.channels", "16", "32", "32", "--model.stem-channels", "8", "--model.feature-dim", "16",
     "--model.height", "48", "--model.width", "32", "--sampling.batch-size", "16",
     "--epochs", "3", "--evaluate-every", "1",

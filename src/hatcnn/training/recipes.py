@@ -95,6 +95,8 @@ def smoke() -> Recipe:
         optimiser=replace(plus.optimiser, lr=0.05),
         averaging=0.9,
         precision="32-true",
+        # Compiling would take longer than it saves, and needs a C compiler on a GPU.
+        compile="never",
         evaluate_every=0,
     )
 

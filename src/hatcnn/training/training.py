@@ -81,7 +81,8 @@ def train(
     if fabric.is_global_zero:
         if precision != recipe.precision:
             words = "float32" if precision == "32-true" else "bfloat16"
-            print(f"this CPU has no instructions for {recipe.precision}: training in {words}")
+            device = "CPU" if fabric.device.type == "cpu" else "GPU"
+            print(f"this {device} has no instructions for {recipe.precision}: training in {words}")
         for packed in (data.train, data.query, data.gallery):
             for name, reason in packed.skipped if packed else ():
                 print(f"skipped {name}: {reason}")
