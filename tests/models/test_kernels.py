@@ -177,6 +177,12 @@ def test_a_broken_compiler_is_said_and_training_goes_on(fresh, caplog):
     assert not usable(torch.zeros(1))
 
 
+def test_with_fewer_threads_than_torch_they_are_not_used(monkeypatch):
+    assert usable(torch.zeros(1))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: library.library().kernel_threads() + 1)
+    assert not usable(torch.zeros(1))
+
+
 def test_they_can_be_switched_off(fresh, tmp_path):
     fresh.setenv("HATCNN_KERNELS", "off")
     assert library.library() is None

@@ -24,8 +24,6 @@ def usable(x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: object) 
         and not torch.is_autocast_enabled("cpu")
         and (weight.shape[2:], stride, padding) == ((3, 3), (1, 1), (1, 1))
         and not any(channels % compiled.conv3x3_multiple() for channels in weight.shape[:2])
-        # Without OpenMP it has one thread, where torch's own has all.
-        and compiled.kernel_threads() >= torch.get_num_threads()
     )
 
 

@@ -20,12 +20,11 @@ writes comes from `torch.empty` and can be seen there."""
 
 def usable(x: Tensor) -> bool:
     """Whether the kernels take this tensor, on this machine, now."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _NAMES
-        and not torch.compiler.is_compiling()
-        and library() is not None
-    )
+    if x.device.type != "cpu" or x.dtype not in _NAMES or torch.compiler.is_compiling():
+        return False
+    compiled = library()
+    # Without OpenMP they have one thread, where torch's own operations have all.
+    return compiled is not None and compiled.kernel_threads() >= torch.get_num_threads()
 
 
 def kernel(name: str, *reads: Tensor, flops: int = 0) -> Any:
