@@ -183,3 +183,21 @@ def test_folders_that_hold_nothing_to_run_say_what_to_do(tmp_path, monkeypatch, 
         load_backend(tmp_path)
     # What is installed decides: without torch and OpenVINO, ONNX Runtime.
     assert type(load_backend(folder)).__name__ == "ONNXBackend"
+
+
+def test_torch_runs_what_openvino_was_exported_for_and_is_not_there(folder, tmp_path, monkeypatch):
+    for name in ("config.json", "model.safetensors", "model.xml", "model.bin", "openvino.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    monkeypatch.setattr("hatcnn.inference.backends._installed", lambda name: name == "torch")
+    assert type(load_backend(tmp_path)).__name__ == "TorchBackend"
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_threads_are_as_many_as_asked_for(folder, backend):
+    loaded = load_backend(folder, backend=backend, precision="fp32", threads=1)
+    images = pixels(3)
+    np.testing.assert_allclose(loaded(images)[0], plain(images)[0], atol=2e-5)
+    if backend == "onnx":
+        assert loaded.session.get_session_options().intra_op_num_threads == 1
+    else:
+        assert loaded._settings["INFERENCE_NUM_THREADS"] == "1"

@@ -20,8 +20,12 @@ ABOUT = ("camera", "seen_at", "identity", "tracklet", "tags")
 """Columns of a manifest beside ``name``."""
 
 
-def load_embedder(model: str | None, *, backend: str) -> Any:
+def load_embedder(model: str | None, *, backend: str, workers: int = 0, threads: int = 0) -> Any:
     """The network that embeds pictures; only then are the libraries that run it needed.
+
+    Args:
+        model: folder or name.
+        backend, workers, threads: see `Embedder.load`.
 
     Raises:
         ConfigError: when no model is named.
@@ -30,7 +34,7 @@ def load_embedder(model: str | None, *, backend: str) -> Any:
         raise ConfigError("pictures need a network: add --model MODEL, or embed them first")
     from hatcnn.inference import Embedder
 
-    return Embedder.load(model, backend=backend)  # type: ignore[arg-type]
+    return Embedder.load(model, backend=backend, workers=workers, threads=threads)  # type: ignore[arg-type]
 
 
 def cluster_embedder(model: str | None, *, backend: str, address: str) -> Callable[[], Any]:
@@ -44,7 +48,8 @@ def cluster_embedder(model: str | None, *, backend: str, address: str) -> Callab
         raise ConfigError("pictures need a network: add --model MODEL, or embed them first")
     find_model(model)
     connect(address)
-    return partial(load_embedder, model, backend=backend)
+    # Ray starts one worker a core.
+    return partial(load_embedder, model, backend=backend, workers=1, threads=1)
 
 
 def find_calibration(given: str | None, model: str | None) -> Calibration | None:

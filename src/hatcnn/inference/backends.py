@@ -6,13 +6,13 @@ import ctypes
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hatcnn.errors import CheckpointError, ConfigError
-from hatcnn.inference.forms import find_form
+from hatcnn.inference.forms import Runtime, find_form
 from hatcnn.models.config import ModelConfig
 from hatcnn.models.folder import WEIGHTS, find_model, fingerprint
 
@@ -60,6 +60,7 @@ def load_backend(
     precision: Precision = "auto",
     attributes: bool = True,
     fabric: Fabric | None = None,
+    threads: int = 0,
 ) -> Backend:
     """A model folder, ready to run.
 
@@ -76,6 +77,8 @@ def load_backend(
         attributes: whether attributes are wanted; without them a HAT-CNN is nearly twice as fast
             by torch, and by OpenVINO.
         fabric: device for torch; none chooses one.
+        threads: of ONNX Runtime and OpenVINO, at most so many; 0 takes all cores. Torch's are set
+            for the whole process, by ``OMP_NUM_THREADS`` or `torch.set_num_threads`.
 
     Raises:
         CheckpointError: when the folder is missing or broken.
@@ -87,7 +90,7 @@ def load_backend(
     if backend == "torch":
         return _load_torch(folder, precision, attributes, fabric)
     if backend == "openvino":
-        return _load_openvino(folder, precision, attributes)
+        return _load_openvino(folder, precision, attributes, threads)
     form = find_form(folder, "onnx")
     if form is None:
         raise ConfigError(
@@ -96,7 +99,7 @@ def load_backend(
         )
     from hatcnn.inference.onnx_backend import ONNXBackend
 
-    return ONNXBackend.from_form(form, precision, attributes=attributes)
+    return ONNXBackend.from_form(form, precision, attributes=attributes, threads=threads)
 
 
 def _fastest(folder: Path) -> BackendName:
@@ -104,7 +107,7 @@ def _fastest(folder: Path) -> BackendName:
         return "torch"
     if _installed("openvino") and (_trainable(folder) or _fitting_form(folder)):
         return "openvino"
-    if _trainable(folder) and not _fitting_form(folder):
+    if _trainable(folder) and not _fitting_form(folder, "onnx"):
         return "torch"
     return "onnx"
 
@@ -114,10 +117,10 @@ def _trainable(folder: Path) -> bool:
     return _installed("torch") and (folder / WEIGHTS).exists()
 
 
-def _fitting_form(folder: Path) -> bool:
+def _fitting_form(folder: Path, *runtimes: Runtime) -> bool:
     """Whether there is an exported form that is up to date; training replaces weights."""
     try:
-        return any(find_form(folder, runtime) for runtime in ("onnx", "openvino"))
+        return any(find_form(folder, runtime) for runtime in runtimes or get_args(Runtime))
     except CheckpointError:
         return False
 
@@ -146,14 +149,16 @@ def _load_torch(
     )
 
 
-def _load_openvino(folder: Path, precision: Precision, attributes: bool) -> Backend:
+def _load_openvino(folder: Path, precision: Precision, attributes: bool, threads: int) -> Backend:
     _require("openvino", "openvino")
     from hatcnn.inference.openvino_backend import OpenVINOBackend
 
     try:
         form = find_form(folder, "openvino") or find_form(folder, "onnx")
         if form:
-            return OpenVINOBackend.from_form(form, precision, attributes=attributes)
+            return OpenVINOBackend.from_form(
+                form, precision, attributes=attributes, threads=threads
+            )
     except CheckpointError:
         # Out of date, or in a cache of links, which OpenVINO does not follow to the weights.
         if not _trainable(folder):
@@ -167,6 +172,7 @@ def _load_openvino(folder: Path, precision: Precision, attributes: bool) -> Back
         config,
         precision,
         attributes=attributes,
+        threads=threads,
         fingerprint=fingerprint(folder, config),
     )
 

@@ -86,7 +86,7 @@ def _knock(address: str) -> None:
     except OSError as error:
         raise ConfigError(
             f"cannot join the Ray cluster at {address}: {error.strerror or error}; is it running "
-            "('ray start --head' there), and may this machine reach it?"
+            "('ray start --head --disable-usage-stats' there), and may this machine reach it?"
         ) from None
 
 

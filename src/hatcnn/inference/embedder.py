@@ -57,6 +57,7 @@ class Embedder:
         precision: Precision = "auto",
         attributes: bool = True,
         workers: int = 0,
+        threads: int = 0,
     ) -> Embedder:
         """Read a model folder, such as ``RUN/model``, or a model that comes with the package.
 
@@ -66,8 +67,10 @@ class Embedder:
             CheckpointError: when it is missing or broken.
             ConfigError: when the back end is not installed, or has nothing in the folder to run.
         """
-        backend_ = load_backend(folder, backend=backend, precision=precision, attributes=attributes)
-        return cls(backend_, workers=workers)
+        loaded = load_backend(
+            folder, backend=backend, precision=precision, attributes=attributes, threads=threads
+        )
+        return cls(loaded, workers=workers)
 
     def embed(
         self,
