@@ -16,6 +16,18 @@ def test_agrees_with_the_oracle(seed, k1, k2):
     np.testing.assert_allclose(ours, rerank(query, gallery, k1, k2, 0.3), atol=2e-5)
 
 
+def test_more_equal_pictures_than_neighbours():
+    """Ties decide who is whose neighbour, so that only what is far apart can be told."""
+    random = np.random.default_rng(0)
+    gallery = random.standard_normal((65, 8)).astype(np.float32)
+    gallery[25:] = gallery[25]
+    (_, distances), *rest = reranked_blocks(gallery[[3, 25]], gallery)
+    assert not rest
+    assert np.isfinite(distances).all()
+    assert distances[0].argmin() == 3
+    assert distances[1, 25:].max() < distances[1, :25].min()
+
+
 def test_fewer_pictures_than_neighbours():
     random = np.random.default_rng(0)
     query, gallery = (random.standard_normal((n, 3)).astype(np.float32) for n in (2, 4))

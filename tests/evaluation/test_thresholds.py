@@ -63,6 +63,16 @@ def test_rates_are_those_of_counting_pairs():
         assert match_rates(histogram, threshold) == pytest.approx(expected, abs=2 / len(scores))
 
 
+def test_distractors_are_nobodys_match_as_queries_either():
+    query, gallery = crowd()
+    query.pids[:3] = 0
+    before = score_histogram(query, gallery)
+    gallery.pids[gallery.pids == 0] = 1000
+    after = score_histogram(query, gallery)
+    np.testing.assert_array_equal(before.same, after.same)
+    np.testing.assert_array_equal(before.different, after.different)
+
+
 def test_errors_are_alike_at_the_equal_error():
     counts = np.array([0, 1, 1, 8]), np.array([5, 2, 2, 1])
     histogram = ScoreHistogram(np.linspace(-1, 1, 5), *counts)

@@ -103,7 +103,9 @@ def _weights(everyone: Floats, nearest: Integers, largest: Floats, k1: int) -> c
         some = slice(start, start + _PICTURES_AT_ONCE)
         apart = everyone[expanded.indices[some]] - everyone[row[some]]
         values[some] = np.exp(-np.einsum("pd,pd->p", apart, apart) / largest[row[some]])
-    values /= np.add.reduceat(values, expanded.indptr[:-1])[row]
+    # Of many equal pictures some are not among their own nearest, and have no neighbours at all.
+    totals = np.bincount(row, values, minlength=len(everyone)).astype(np.float32)
+    values /= totals[row]
     return expanded
 
 

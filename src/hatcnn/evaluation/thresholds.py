@@ -67,7 +67,7 @@ def score_histogram(query: Features, gallery: Features) -> ScoreHistogram:
         scores = 1 - distances
         bins = np.clip(((scores + 1) * (_BINS / 2)).astype(np.int64), 0, _BINS - 1)
         other_camera = query.camids[rows, None] != gallery.camids
-        match = query.pids[rows, None] == gallery.pids
+        match = (query.pids[rows, None] == gallery.pids) & (gallery.pids > 0)
         same += np.bincount(bins[other_camera & match], minlength=_BINS)
         different += np.bincount(bins[other_camera & ~match], minlength=_BINS)
     return ScoreHistogram(edges, same, different)
