@@ -1,6 +1,7 @@
 """``hatcnn explain`` and ``hatcnn evaluate --report`` as they are typed."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,32 @@ def test_odd_names_and_shapes_are_drawn(capsys, tmp_path, models):
     run(["explain", str(wide), str(wide), "--model", str(models / "none"), "--out", str(out)])
     assert "similarity 1.000" in capsys.readouterr().out
     assert xml.etree.ElementTree.parse(out).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("size", [(4096, 8), (8, 4096)])
+def test_the_most_extreme_shapes_are_drawn_in_little_memory(tmp_path, models, size):
+    thin = tmp_path / "thin.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)).save(
+        thin
+    )
+    out = tmp_path / "thin-why.png"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(["explain", str(thin), str(thin), "--model", str(models / "none"), "--out", str(out)])
+    with Image.open(out) as picture:
+        assert min(picture.size) > 100
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 600_000, "kilobytes"
+
+
+def test_a_report_of_a_reduced_model_leaves_reasons_out(capsys, tmp_path, crowd):
+    config = replace(NARROW, reduced_dim=6)
+    state = build_model(config).state_dict()
+    torch.nn.init.orthogonal_(state["identity.reduction.weight"])
+    save_model(tmp_path / "short", config, state, card="")
+    out = tmp_path / "report"
+    run(["evaluate", str(tmp_path / "short"), "--data", str(crowd), "--report", str(out)])
+    assert "the report will not say why: reduced vectors" in capsys.readouterr().err
+    assert "<h2>Why</h2>" not in (out / "report.html").read_text()
 
 
 def test_mistakes_are_named(capsys, monkeypatch, tmp_path, models, two):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
-from hatcnn.attributes import NUM_ATTRIBUTES
+from hatcnn.attributes import NUM_ATTRIBUTES, UNKNOWN
 from hatcnn.evaluation import Features, Group, Ranking, score_attributes
+from hatcnn.visualize.arranging import arrange
 from hatcnn.visualize.charts import (
     attribute_chart,
     camera_chart,
@@ -19,7 +21,7 @@ def lines(axes):
 def test_the_attribute_chart_shows_the_scores_and_what_is_undefined():
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, (40, NUM_ATTRIBUTES)).astype(np.int8)
-    labels[:, 3] = 0
+    labels[:, 3], labels[:, 5] = 0, UNKNOWN
     scores = score_attributes(random.random((40, NUM_ATTRIBUTES), np.float32), labels)
     axes = attribute_chart(scores).axes[0]
     drawn = lines(axes)
@@ -28,9 +30,10 @@ def test_the_attribute_chart_shows_the_scores_and_what_is_undefined():
         expected = [np.nan if v is None else 100 * v for v in expected]
         assert drawn[label].get_xdata() == pytest.approx(expected, nan_ok=True)
     bars = [patch.get_width() for patch in axes.patches]
-    assert bars == pytest.approx([100 * a.majority for a in scores.attributes])
-    assert [t.get_text() for t in axes.texts] == ["undefined: nobody has it"]
-    assert axes.texts[0].get_position()[1] == 3
+    majority = [np.nan if a.majority is None else 100 * a.majority for a in scores.attributes]
+    assert bars == pytest.approx(majority, nan_ok=True)
+    notes = {t.get_position()[1]: t.get_text() for t in axes.texts}
+    assert notes == {3: "undefined: nobody has it", 5: "undefined: nobody is labelled"}
 
 
 def crowd(count, seed):
@@ -63,7 +66,11 @@ def test_the_camera_chart_puts_numbers_in_their_places():
         ranking = Ranking(np.full(50, first), *(np.ones(1),) * 2, np.ones(1, np.int64))
         return Group(name, 1, 1, ranking)
 
-    axes = camera_chart([group("2 → 10", 0.25), group("10 → 2", 0.5)]).axes[0]
+    figure = camera_chart([group("2 → 10", 0.25), group("10 → 2", 0.5)])
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    (title,) = [t for t in axes.findobj(Text) if t.get_text().startswith("Rank-1")]
+    assert title.get_window_extent().x1 < figure.bbox.x1, "with few cameras too"
     assert [t.get_text() for t in axes.get_yticklabels()] == ["2", "10"]
     written = {t.get_position(): t.get_text() for t in axes.texts}
     # (column, row): the gallery's camera is the column.
@@ -103,6 +110,13 @@ def test_the_map_keeps_groups_together_and_is_the_same_twice():
         for point in points:
             nearest = min(middles, key=lambda k: np.linalg.norm(point - middles[k]))
             assert nearest == name
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_equal_vectors_lie_in_one_place(value):
+    places, method = arrange(np.full((20, 6), value, np.float32))
+    assert method == "PCA"
+    np.testing.assert_allclose(places, 0, atol=1e-6)
 
 
 def test_no_map_of_too_few():

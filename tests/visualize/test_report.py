@@ -121,7 +121,9 @@ def test_examples_are_of_different_people_and_by_average_precision():
     ap = np.array([0.9, np.nan, 0.1, 0.5, 1.0, 0.4])
     pids = np.array([1, 9, 2, 3, 1, 4])
     chosen = {name: rows for name, _, rows in examples(ap, pids, most=2)}
-    assert chosen == {"best": [4, 3], "middling": [3, 0], "worst": [2, 5]}
+    assert chosen == {"best": [4, 3], "middling": [0], "worst": [2, 5]}
+    few = {name: rows for name, _, rows in examples(ap[2:4], pids[2:4], most=2)}
+    assert few == {"best": [1, 0]}
 
 
 def test_plain_words_say_the_numbers():

@@ -5,18 +5,19 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from hatcnn.cli.output import check_writable, json_file, write_report
+from hatcnn.cli.source import Source
 from hatcnn.cli.tables import print_evaluation
-from hatcnn.datasets import Dataset, open_dataset, pack
+from hatcnn.datasets import Dataset, pack
 from hatcnn.datasets.pack import PackedSplit
 from hatcnn.devices import make_fabric
-from hatcnn.errors import ConfigError, DataError
+from hatcnn.errors import CheckpointError, ConfigError, DataError, EvaluationError
 from hatcnn.evaluation import Distance, Evaluation, Features, evaluate, save_features
 from hatcnn.evaluation.thresholds import Calibration
 from hatcnn.experiments.runs import Run, read_run
@@ -24,6 +25,9 @@ from hatcnn.inference.backends import Backend, BackendName, Precision, load_back
 from hatcnn.inference.extraction import extract
 from hatcnn.inference.flipping import FlipAveraged
 from hatcnn.models.folder import CALIBRATION, find_model
+
+if TYPE_CHECKING:  # It imports torch's part of the library only where something is drawn.
+    from hatcnn.inference.explanation import Explainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +38,8 @@ class EvaluateOptions:
     """Model folder, such as RUN/model."""
     data: str
     """Data set: a folder, a zip, a manifest, or 'synthetic'."""
-    attributes: Path | None = None
-    """Market-1501's market_attribute.mat, where it does not lie beside the pictures."""
-    pattern: str | None = None
-    """Regular expression for file names, with groups pid and camid."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = field(default_factory=Source)
+    """How the data set is read."""
     attribute_weight: float = 1.0
     """Factor of the attributes in the squared distance; 0 ranks by identity alone."""
     distance: Distance = "euclidean"
@@ -73,13 +75,14 @@ def main(arguments: list[str]) -> None:
         check_writable(options.report / "report.html")
         _check_drawing()
     run = _training_run(options.model) if options.report else None
+    explainer = _explainer(options.model) if options.report else None
     fabric = make_fabric(accelerator=options.accelerator)
     backend = load_backend(
         options.model, backend=options.backend, precision=options.precision, fabric=fabric
     )
     if options.flip_averaging:
         backend = FlipAveraged(backend)
-    dataset = open_dataset(options.data, attributes=options.attributes, pattern=options.pattern)
+    dataset = options.source.open(options.data)
     packs = packed_pictures(backend, dataset, strict=options.strict)
     features = [extract(backend, packed, fabric) for packed in packs]
     if not fabric.is_global_zero:
@@ -113,9 +116,19 @@ def main(arguments: list[str]) -> None:
         for name, reason in skipped:
             print(f"skipped {name}: {reason}")
     if options.report:
-        fitted = _calibration(options.model, backend.fingerprint)
+        fitted = None
+        if not options.flip_averaging:  # which gives other similarities
+            fitted = _calibration(options.model, backend.fingerprint)
         page = _draw(
-            options.report, options.model, dataset.name, result, features, packs, run, fitted
+            options.report,
+            options.model,
+            dataset.name,
+            result,
+            features,
+            packs,
+            run,
+            calibration=fitted,
+            explainer=explainer,
         )
         if not alone:
             print(f"report: {page}")
@@ -155,6 +168,17 @@ def _training_run(model: Path) -> Run | None:
     return read_run(found[0]) if found else None
 
 
+def _explainer(model: Path) -> Explainer | None:
+    """What says why; none, and a word about it, for reduced and for exported models."""
+    from hatcnn.inference.explanation import Explainer
+
+    try:
+        return Explainer.load(model)
+    except (EvaluationError, CheckpointError) as error:
+        print(f"the report will not say why: {error}", file=sys.stderr)
+        return None
+
+
 def _calibration(model: Path, fingerprint: str) -> Calibration | None:
     """The model's own, unless its weights were trained further since."""
     path = find_model(model) / CALIBRATION
@@ -176,10 +200,11 @@ def _draw(
     features: Sequence[Features],
     packs: Sequence[PackedSplit],
     run: Run | None,
+    *,
     calibration: Calibration | None,
+    explainer: Explainer | None,
 ) -> Path:
     # What draws comes with an extra.
-    from hatcnn.inference.explanation import Explainer
     from hatcnn.visualize.report import Measured, write_pictures
 
     query, gallery = features
@@ -193,7 +218,7 @@ def _draw(
         gallery_images=packs[1].images,
         skipped=[row for packed in packs for row in packed.skipped],
         calibration=calibration,
-        explainer=Explainer.load(model),
+        explainer=explainer,
         epochs=run.epochs if run else (),
         evaluations=run.evaluations if run else {},
     )

@@ -21,7 +21,8 @@ def arrange(
     iterations: int = 1000,
     threads: int | None = None,
 ) -> tuple[npt.NDArray[np.float32], Method]:
-    """Places by t-SNE or, where scikit-learn is not installed, by principal components.
+    """Places by t-SNE or, where scikit-learn is not installed or all vectors are one, by principal
+    components.
 
     Args:
         vectors: (n, d); at least `FEWEST_TO_ARRANGE`.
@@ -32,7 +33,8 @@ def arrange(
     Returns:
         Places (n, 2), and how they were found.
     """
-    if importlib.util.find_spec("sklearn") is None:
+    # t-SNE of equal vectors divides zero by zero, and scikit-learn's ends the process over it.
+    if importlib.util.find_spec("sklearn") is None or not np.ptp(vectors, axis=0).any():
         return principal_components(vectors), "PCA"
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits

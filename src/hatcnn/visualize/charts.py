@@ -47,7 +47,10 @@ def attribute_chart(scores: AttributeScores) -> Figure:
         )  # fmt: skip
     for row, attribute in enumerate(scores.attributes):
         if attribute.balanced_accuracy is None:
-            lack = "nobody has it" if not attribute.positives else "everybody has it"
+            if not attribute.positives + attribute.negatives:
+                lack = "nobody is labelled"
+            else:
+                lack = "everybody has it" if attribute.positives else "nobody has it"
             axes.text(3, row, f"undefined: {lack}", fontsize=7.5, va="center")
     axes.axvline(50, color=GREY, lw=0.8, ls=":")
     names = [
@@ -115,7 +118,8 @@ def camera_chart(groups: Sequence[Group]) -> Figure:
     table = np.full((len(cameras), len(cameras)), np.nan)
     for (query, gallery), group in zip(pairs, groups, strict=True):
         table[cameras.index(query), cameras.index(gallery)] = 100 * group.ranking.rank(1)
-    side = 0.5 * len(cameras) + 1.2
+    # Wide enough for the title.
+    side = max(3.2, 0.5 * len(cameras) + 1.2)
     figure = Figure(figsize=(side, side + 0.1), layout="constrained")
     axes = figure.add_subplot()
     # From the worst pair on, so that differences show; the numbers say how large they are.

@@ -73,7 +73,8 @@ def signed_heat(
         largest: magnitude of the full colour.
     """
     picture(axes, _grey(pixels), title, note=note)
-    height, width = _FINE, round(_FINE / aspect(pixels))
+    # Bounded, whatever shape somebody's picture has; it is drawn at its own.
+    height, width = _FINE, min(4 * _FINE, max(2, round(_FINE / aspect(pixels))))
     fine = np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
     share = np.clip(fine / (largest or 1.0), -1, 1)
     overlay = np.empty((height, width, 4))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hatcnn import __version__
+from hatcnn.errors import EvaluationError
 from hatcnn.evaluation import Calibration, Evaluation, Features, Group, score_histogram
 from hatcnn.evaluation.thresholds import ScoreHistogram
 from hatcnn.images import Pixels
@@ -197,7 +198,10 @@ class _Writer:
             pairs = [pair for pair in found if pair[1].correct is correct]
             if pairs:
                 query, first = pairs[-1]
-                comparison = explainer.compare(query.picture, first.picture)
+                try:
+                    comparison = explainer.compare(query.picture, first.picture)
+                except EvaluationError:  # a feature of zeros, which is like nothing
+                    continue
                 figure = comparison_figure(
                     comparison,
                     captions=(f"query, camera {query.camera}", f"found, camera {first.camera}"),
@@ -293,7 +297,7 @@ class _Writer:
 def examples(
     ap: npt.NDArray[np.float64], pids: npt.NDArray[np.int64], most: int = _QUERIES
 ) -> list[tuple[str, str, list[int]]]:
-    """Queries to show, each of another person: the best found, the middling and the worst.
+    """Queries to show: the best found, the middling and the worst, of each kind other people.
 
     Args:
         ap: (q,) average precision, NaN without a match.
@@ -301,21 +305,25 @@ def examples(
         most: queries of each kind.
 
     Returns:
-        (name, words, rows of the query) of each kind.
+        (name, words, rows of the query) of each kind that is left: no query is shown twice.
     """
     best_first = [int(i) for i in np.argsort(-ap, kind="stable") if not np.isnan(ap[i])]
     middle = len(best_first) // 2
     middling = [
         best_first[k] for k in sorted(range(len(best_first)), key=lambda k: abs(k - middle))
     ]
-    return [
-        (name, words, _of_different_people(order, pids, most))
-        for name, words, order in (
-            ("best", "Searches that went best", best_first),
-            ("middling", "Searches in the middle", middling),
-            ("worst", "Searches that went worst", best_first[::-1]),
-        )
-    ]
+    kinds = (
+        ("best", "Searches that went best", best_first),
+        ("middling", "Searches in the middle", middling),
+        ("worst", "Searches that went worst", best_first[::-1]),
+    )
+    chosen: dict[str, list[int]] = {}
+    shown: set[int] = set()
+    for name in ("best", "worst", "middling"):
+        order = next(order for kind, _, order in kinds if kind == name)
+        chosen[name] = _of_different_people([row for row in order if row not in shown], pids, most)
+        shown.update(chosen[name])
+    return [(name, words, chosen[name]) for name, words, _ in kinds if chosen[name]]
 
 
 def _of_different_people(order: Sequence[int], pids: npt.NDArray[np.int64], most: int) -> list[int]:
