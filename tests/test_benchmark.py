@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -37,6 +39,10 @@ def hungry(megabytes):
     return lambda: len(kept)
 
 
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def failing():
     raise ValueError("no such thing")
 
@@ -64,6 +70,8 @@ def test_peak_memory_is_each_forms_own():
 def test_a_form_that_fails_says_why():
     with pytest.raises(HatcnnError, match="broken: no such thing"):
         run_in_turn([Form(name="broken", prepare=failing)], seconds=0.1, rounds=1)
+    with pytest.raises(HatcnnError, match="killed: the process died"):
+        run_in_turn([Form(name="killed", prepare=killed)], seconds=0.1, rounds=1)
 
 
 def test_traffic_of_a_product_and_a_convolution():

@@ -74,5 +74,5 @@ def _best(work: Callable[[], object], seconds: float) -> float:
 
 def synchronise() -> None:
     """Wait until the device has done what it was told."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()

@@ -112,7 +112,8 @@ def rows_of(
         gflops = ceiling = intensity = None
         if form := traffic.get(m.form.counted):
             gflops = m.rate * form.flops / 1e9
-            ceiling = gflops / ceilings.compute(m.form.precision)
+            limit = ceilings.compute(m.form.precision)
+            ceiling = gflops / limit if limit else None
             if m.form.plain or m.form.precision == "bf16":
                 # As they were counted; the same in another precision moves other numbers of bytes.
                 intensity = form.flops / form.bytes

@@ -91,6 +91,8 @@ def run_in_turn(forms: Sequence[Form], *, seconds: float, rounds: int) -> list[M
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, form), daemon=True)
         process.start()
+        # Or nobody would notice that the process has died.
+        theirs.close()
         started = _receive(ours, form)
         workers.append((form, process, ours, started))
     portions: list[list[float]] = [[] for _ in forms]
