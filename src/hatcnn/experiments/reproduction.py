@@ -104,7 +104,7 @@ def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
     if not usable:
         raise ExperimentError(
             f"none of the {len(runs)} runs is finished and evaluated on {DATASET}'s test set: "
-            "run benchmarks/plans/paper.toml with 'hatcnn experiments' first"
+            "run the source tree's benchmarks/plans/paper.toml with 'hatcnn experiments' first"
         )
     chosen = {}
     for name in sorted({run.name for run in usable}):

@@ -45,7 +45,8 @@ class Reasons:
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing or self.folder is None:
             what = missing[0] if missing else "a model folder"
-            raise Refusal(501, f"this server cannot explain: it has no {what}")
+            hint = ': pip install "hatcnn[train]"' if missing else ""
+            raise Refusal(501, f"this server cannot explain: it has no {what}{hint}")
 
     def draw(self, uploads: list[tuple[str, bytes]], kind: ImageKind, max_pixels: int) -> bytes:
         """A figure of what the network saw in one picture, or of what makes two alike.
