@@ -78,12 +78,13 @@ def test_transparent_palette_is_put_on_white():
     assert (decode(buffer.getvalue()) == 255).all()
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("tag", range(1, 9))
-def test_every_orientation_is_pillows(tag):
+def test_every_orientation_is_pillows(tag, kind):
     exif = Image.Exif()
     exif[0x0112] = tag
     pixels = np.random.default_rng(tag).integers(0, 256, (24, 16, 3), np.uint8)
-    data = encoded(pixels, exif=exif)
+    data = encoded(pixels, kind=kind, exif=exif)
     with Image.open(io.BytesIO(data)) as picture:
         expected = np.asarray(ImageOps.exif_transpose(picture))
     np.testing.assert_array_equal(decode(data), expected)

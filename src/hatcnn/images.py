@@ -167,7 +167,9 @@ def _to_rgb(picture: Image.Image) -> Pixels:
         values = np.asarray(picture, dtype=np.float64)
         grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
         picture = Image.fromarray(grey)
-    # Pillow's exif_transpose would write the tags again, which fails where one of them is odd.
+    # Pillow turns a TIFF while it loads, and takes the tag away.
+    picture.load()
+    # Its exif_transpose would write the tags again, which fails where one of them is odd.
     turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     upright = picture if turn is None else picture.transpose(turn)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:

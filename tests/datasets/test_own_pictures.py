@@ -58,6 +58,8 @@ def test_a_pattern_with_named_groups(tmp_path):
     assert {*data.train.pids, *data.query.pids} == {3, 11}
     assert {*data.train.camids} == {2, 10}
     assert data.left_out == {"not matched by the pattern": 1}
+    from_zero = open_dataset(tmp_path, pattern=r"(?P<pid>p\d+)-cam\d+-(?P<camid>\d)")
+    assert {*from_zero.train.camids} == {0, 1}
     with pytest.raises(ConfigError, match=r"no group \(\?P<pid>"):
         open_dataset(tmp_path, pattern=r"p(\d+)")
     with pytest.raises(ConfigError, match="no regular expression"):

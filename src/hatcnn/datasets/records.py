@@ -54,8 +54,9 @@ def dataset_of(
 ) -> Dataset:
     """Number identities and cameras and make the splits.
 
-    Identities that are all whole numbers keep them; otherwise they are numbered from 1 in natural
-    order and their names kept in `Dataset.identity_names`.
+    Identities that are all whole numbers above zero, which is the `DISTRACTOR`, keep them;
+    otherwise they are numbered from 1 in natural order and their names kept in
+    `Dataset.identity_names`.
 
     Raises:
         DataError: when there are no records, a split has an unknown name, or only some records
@@ -68,9 +69,9 @@ def dataset_of(
     if len(kept) < len(records):
         left_out["junk"] = len(records) - len(kept)
     named = _with_splits(sorted(kept, key=lambda r: r.path))
-    pids = _numbers({r.identity for r in named} - set(_DISTRACTORS))
+    pids = _numbers({r.identity for r in named} - set(_DISTRACTORS), least=1)
     pids |= dict.fromkeys(_DISTRACTORS, DISTRACTOR)
-    cameras = _numbers({r.camera for r in named if r.camera is not None})
+    cameras = _numbers({r.camera for r in named if r.camera is not None}, least=0)
     own_camera = max(cameras.values(), default=0)
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS[:3]}
     for record in named:
@@ -136,14 +137,13 @@ def choose_queries(pictures: Iterable[tuple[str, str, str | None]]) -> set[str]:
     return queries
 
 
-def _numbers(texts: set[str]) -> dict[str, int]:
-    """Whole numbers stay (0007 is 7); any other texts are numbered from 1 in natural order.
-
-    So are numbers with a zero among them, which would be a `DISTRACTOR`.
-    """
+def _numbers(texts: set[str], *, least: int) -> dict[str, int]:
+    """Whole numbers from `least` on stay (0007 is 7); others count from 1 in natural order."""
     if all(re.fullmatch(r"[0-9]{1,15}", t) for t in texts):
         numbers = {t: int(t) for t in texts}
-        if len(set(numbers.values())) == len(texts) and 0 not in numbers.values():
+        if len(set(numbers.values())) == len(texts) and least <= min(
+            numbers.values(), default=least
+        ):
             return numbers
     return {t: n for n, t in enumerate(sorted(texts, key=_natural), start=1)}
 
