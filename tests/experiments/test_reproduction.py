@@ -107,6 +107,9 @@ def test_a_changed_recipe_is_said_to_be_one_and_another_method_is_none(make):
     make("hatcnn-plus", {8: (31, 21, 32, 22)}, seed=1, loss=without)
     (series,) = series_by_recipe(find_runs(make.root)).values()
     assert series.label.startswith("8 epochs, loss.triplet_weight 0.0, seed 0, 1,")
+    said = findings({"hatcnn-plus": series})[-1]
+    assert said.startswith("**hatcnn-plus was changed**")
+    assert said.endswith("loss.triplet_weight 0.0.")
     make("hatcnn-plus", {8: (80, 60, 81, 61)}, seed=2)
     (series,) = series_by_recipe(find_runs(make.root)).values()
     assert series.label.startswith("8 epochs, seed 2,"), "the recipe itself goes first"

@@ -66,12 +66,17 @@ class Series:
         return {field: value for field, (value, _) in found.items() if field not in _FREE}
 
     @property
+    def changed(self) -> str:
+        """`changes` in words."""
+        return ", ".join(f"{field} {value}" for field, value in self.changes.items())
+
+    @property
     def label(self) -> str:
         """Length, changed fields, seeds and commits, for captions."""
         seeds = ", ".join(str(run.recipe["seed"]) for run in self.runs)
         commits = ", ".join(sorted({str(run.environment["commit"]) for run in self.runs}))
         devices = ", ".join(sorted({run.device for run in self.runs}))
-        changes = "".join(f", {field} {value}" for field, value in self.changes.items())
+        changes = f", {self.changed}" if self.changes else ""
         return f"{self.length}{changes}, seed {seeds}, {devices}, commit {commits}"
 
     def curve(self, ranking: str, score: Score) -> tuple[list[int], list[list[float]]]:
@@ -116,6 +121,8 @@ def series_by_recipe(runs: Sequence[Run]) -> dict[str, Series]:
         series = [Series(tuple(v[seed] for seed in sorted(v))) for v in variants.values()]
         if same := [s for s in series if "model.attributes" not in s.changes]:
             chosen[name] = max(same, key=lambda s: (s.epochs, not s.changes, len(s.runs)))
+    if not chosen:
+        raise ExperimentError(f"each of the {len(usable)} runs predicts other attributes")
     return chosen
 
 
@@ -164,6 +171,11 @@ def findings(found: dict[str, Series]) -> list[str]:
             f"{abs(ours - paper):.1f} {'above' if ours > paper else 'below'} the paper's HAT-CNN "
             f"after {published.EPOCHS}."
         )
+    words += [
+        f"**{name} was changed** in the runs that are told of here: {series.changed}."
+        for name, series in found.items()
+        if series.changes
+    ]
     return words
 
 

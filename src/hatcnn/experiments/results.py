@@ -95,6 +95,9 @@ def outcomes(
             no longer there and the experiment is still the same.
         dataset: name of the one that the runs must have seen; none where any will do that has
             as many identities held out as the plan says.
+
+    Raises:
+        ExperimentError: when what was said before is of another data set.
     """
 
     def same_data(seen: str | None) -> bool:
@@ -102,12 +105,16 @@ def outcomes(
             return True
         return holds_out(seen, plan.hold_out) and dataset in (None, seen)
 
-    kept = {}
+    kept: dict[int, Outcome] = {}
     if earlier and earlier["evaluated_on"] == evaluated_on(plan):
         for entry in earlier["experiments"]:
             if (entry["name"], entry["recipe"], entry["flags"]) == _identity(experiment):
-                seeds = (Outcome(**o) for o in entry["finished"])
-                kept = {o.seed: o for o in seeds if same_data(o.dataset)}
+                kept = {o["seed"]: Outcome(**o) for o in entry["finished"]}
+    for one in kept.values():
+        if not same_data(one.dataset):
+            raise ExperimentError(
+                f"the results so far are of {one.dataset}, not of {dataset}: name another --results"
+            )
     found = []
     for folder, recipe in experiment.runs(root):
         if (folder / "recipe.json").exists():
