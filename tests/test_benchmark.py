@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -39,8 +40,16 @@ def hungry(megabytes):
     return lambda: len(kept)
 
 
-def killed():
-    os.kill(os.getpid(), signal.SIGKILL)
+def killed(after_start):
+    """Die at once, or in the second portion: the first belongs to starting."""
+    portions = itertools.count()
+
+    def work():
+        if next(portions) or not after_start:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1
+
+    return work
 
 
 def failing():
@@ -70,8 +79,10 @@ def test_peak_memory_is_each_forms_own():
 def test_a_form_that_fails_says_why():
     with pytest.raises(HatcnnError, match="broken: no such thing"):
         run_in_turn([Form(name="broken", prepare=failing)], seconds=0.1, rounds=1)
-    with pytest.raises(HatcnnError, match="killed: the process died"):
-        run_in_turn([Form(name="killed", prepare=killed)], seconds=0.1, rounds=1)
+    for started in (False, True):
+        form = Form(name="killed", prepare=killed, arguments=(started,))
+        with pytest.raises(HatcnnError, match="killed: the process died"):
+            run_in_turn([form], seconds=0.1, rounds=2)
 
 
 def test_traffic_of_a_product_and_a_convolution():

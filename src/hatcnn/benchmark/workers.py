@@ -6,6 +6,7 @@ alike; in processes of their own, so that each one's peak memory is its own.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import resource
 import statistics
@@ -99,15 +100,13 @@ def run_in_turn(forms: Sequence[Form], *, seconds: float, rounds: int) -> list[M
     units = [0] * len(forms)
     for _ in range(rounds):
         for i, (form, _process, connection, _started) in enumerate(workers):
-            connection.send(seconds / rounds)
-            times, units[i] = _receive(connection, form)
+            times, units[i] = _ask(connection, form, seconds / rounds)
             portions[i] += times
             # Threads of the numerical libraries spin for a moment before they sleep.
             time.sleep(0.3)
     measured = []
     for i, (form, process, connection, started) in enumerate(workers):
-        connection.send(None)
-        peak = _receive(connection, form)
+        peak = _ask(connection, form, None)
         process.join()
         measured.append(
             Measured(
@@ -130,10 +129,18 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def _ask(connection: Connection, form: Form, seconds: float | None) -> Any:
+    """Portions for so many seconds, or none and the peak of memory."""
+    # To a process that has died; receiving says so.
+    with contextlib.suppress(OSError):
+        connection.send(seconds)
+    return _receive(connection, form)
+
+
 def _receive(connection: Connection, form: Form) -> Any:
     try:
         answer = connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         raise HatcnnError(f"{form.name}: the process died, perhaps for want of memory") from None
     if isinstance(answer, Exception):
         raise HatcnnError(f"{form.name}: {answer}") from answer
