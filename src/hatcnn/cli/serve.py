@@ -81,16 +81,17 @@ def main(arguments: list[str]) -> None:
     embedder = Embedder.load(options.model, backend=options.backend)  # type: ignore[arg-type]
     app = create_app(gallery, embedder, settings, model=options.model)
     server = make_server(app, settings, certificate=options.certificate, key=options.key)
-    listening = server.config.bind_socket()
+    # Bound here, so that the port can be told; uvicorn binds to all addresses of a name.
+    free = server.config.bind_socket() if settings.port == 0 else None
+    port = free.getsockname()[1] if free else settings.port
     scheme = "https" if options.certificate else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(
-        f"{options.gallery}: {len(gallery):,} entries at {scheme}://{host}:"
-        f"{listening.getsockname()[1]}/{', read-only' if settings.read_only else ''}; stop with "
-        "Ctrl-C",
+        f"{options.gallery}: {len(gallery):,} entries at {scheme}://{host}:{port}/"
+        f"{', read-only' if settings.read_only else ''}; stop with Ctrl-C",
         flush=True,
     )
-    serve(server, listening)
+    serve(server, free)
 
 
 def _check_free(settings: Settings) -> None:

@@ -72,7 +72,7 @@ class Reasons:
         if path is None or not path.is_file():
             return None
         found = Calibration.load(path)
-        if found.fingerprint and fingerprint and found.fingerprint != fingerprint:
+        if not found.fits(fingerprint):
             fields = {"calibration": found.fingerprint, "model": fingerprint}
             log.warning("calibration of another model", extra={"fields": fields})
             return None

@@ -39,13 +39,13 @@ class Rate:
         self.per_second, self.burst = per_second, burst
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str) -> float:
+    def wait(self, client: str, *, take: int = 1) -> float:
         """Take a call from a client's bucket; seconds until it may, 0 when it just did."""
         now = time.monotonic()
         left, last = self._clients.pop(client, (float(self.burst), now))
         left = min(float(self.burst), left + (now - last) * self.per_second)
         allowed = left >= 1
-        self._clients[client] = (left - 1 if allowed else left, now)
+        self._clients[client] = (left - take if allowed else left, now)
         if len(self._clients) > CLIENTS:
             self._clients.popitem(last=False)
         return 0.0 if allowed else (1 - left) / self.per_second
@@ -65,6 +65,7 @@ class Guard:
         self._hosts = settings.hosts()
         self._rate = Rate(settings.requests_per_second, settings.burst)
         self._guesses = Rate(GUESSES_PER_SECOND, GUESSES_AT_ONCE)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._in_hand = self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,12 +167,17 @@ class Guard:
         if scheme.lower() != "bearer" or not token:
             raise Refusal(401, "send a token: Authorization: Bearer TOKEN")
         name = self.settings.tokens.name_of(token.strip())
-        if name is None:
-            # Only now, or who guesses could keep those out who share the address.
-            wait = self._guesses.wait(visit.client)
+        # Who guesses must not keep those out who share the address, nor learn of a right guess
+        # while it has to wait.
+        if name is None or (visit.client, name) not in self._known:
+            wait = self._guesses.wait(visit.client, take=int(name is None))
             if wait:
                 raise Refusal(429, "too many wrong tokens", retry_after=int(wait) + 1)
-            raise Refusal(401, "that token is not known here")
+            if name is None:
+                raise Refusal(401, "that token is not known here")
+            self._known[visit.client, name] = None
+            if len(self._known) > CLIENTS:
+                self._known.popitem(last=False)
         visit.who = name
 
     def _check_rate(self, visit: Visit) -> None:

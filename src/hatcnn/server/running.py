@@ -111,12 +111,12 @@ def make_server(
     return uvicorn.Server(config)
 
 
-def serve(server: uvicorn.Server, listening: socket.socket) -> None:
+def serve(server: uvicorn.Server, listening: socket.socket | None = None) -> None:
     """Serve until told to stop (SIGINT, SIGTERM), then finish what is in hand.
 
     Args:
         server: from `make_server`.
-        listening: bound to the server's address.
+        listening: bound already; none where the server is to bind to its address.
     """
     log_as_json()
     keep_large_blocks_apart()
@@ -126,4 +126,4 @@ def serve(server: uvicorn.Server, listening: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+        server.run(sockets=[listening] if listening else None)

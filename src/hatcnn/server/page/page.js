@@ -91,7 +91,9 @@ $("browse").addEventListener("click", () => {
   show(async (offset) => {
     const fields = new URLSearchParams({ limit: 24, offset, ...(filter && { where: filter }) });
     const found = await json(`entries?${fields}`);
-    return { matches: found.entries, next_offset: found.next_offset, searched: (await json("stats")).entries };
+    // Told of the first page alone.
+    const searched = offset ? 0 : (await json("stats")).entries;
+    return { matches: found.entries, next_offset: found.next_offset, searched };
   }, "As they are stored");
 });
 $("more").addEventListener("click", async () => {
