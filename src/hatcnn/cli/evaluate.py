@@ -185,7 +185,7 @@ def _calibration(model: Path, fingerprint: str) -> Calibration | None:
     if not path.exists():
         return None
     found = Calibration.load(path)
-    if found.fingerprint and fingerprint and found.fingerprint != fingerprint:
+    if not found.fits(fingerprint):
         words = f"{path} was fitted to other weights and is left out: run 'hatcnn calibrate' again"
         print(words, file=sys.stderr)
         return None

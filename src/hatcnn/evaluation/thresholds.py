@@ -154,6 +154,10 @@ class Calibration:
         rates = -np.log(self.false_match_rates)
         return float(np.interp(-np.log(false_match_rate), rates, self.thresholds))
 
+    def fits(self, fingerprint: str | None) -> bool:
+        """Whether it may be of the network with this fingerprint; whoever does not say fits."""
+        return not (self.fingerprint and fingerprint) or self.fingerprint == fingerprint
+
     def save(self, path: str | Path) -> None:
         """Write as JSON, atomically."""
         write_json(path, asdict(self))
