@@ -3,13 +3,13 @@ named."""
 
 import os
 
-# A GPU rounds otherwise; the processes that tests start see none either.
+# A GPU rounds otherwise. The processes that tests start see none of NVIDIA's either.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import pytest
 import torch
 
-torch.backends.mps.is_available = lambda: False
+torch.backends.mps.is_available = torch.accelerator.is_available = lambda: False
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -203,8 +203,8 @@ def test_mistakes_exit_with_2_and_say_what_to_do(town, capsys, monkeypatch):
     assert "few.csv has no row for 000001.jpg" in message(
         "add", "town", "people.npz", "--manifest", "few.csv"
     )
-    (town / "wide.csv").write_text("name,tags\n000000.jpg,vip,visitor\n")
-    assert "row 2 has more cells" in message("add", "town", "people.npz", "--manifest", "wide.csv")
+    (town / "wide.csv").write_text("name,tags\n000001.jpg,vip,,\n000000.jpg,vip,visitor\n")
+    assert "row 3 has more cells" in message("add", "town", "people.npz", "--manifest", "wide.csv")
     (town / "odd.csv").write_text("name,camra\n")
     assert "did you mean 'camera'" in message("add", "town", "people.npz", "--manifest", "odd.csv")
     (town / "broken.npz").write_bytes(b"PK\x03\x04 broken")

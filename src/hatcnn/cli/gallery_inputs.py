@@ -102,7 +102,7 @@ class Manifest:
                 columns = reader.fieldnames or ()
                 self._check(columns)
                 for number, row in enumerate(reader, start=2):
-                    if row.get(_SURPLUS):
+                    if any(row.get(_SURPLUS, ())):
                         raise DataError(
                             f"{path}, row {number} has more cells than the table has columns: set "
                             "tags apart by semicolons"

@@ -312,18 +312,18 @@ def examples(
     middling = [
         best_first[k] for k in sorted(range(len(best_first)), key=lambda k: abs(k - middle))
     ]
-    kinds = (
-        ("best", "Searches that went best", best_first),
-        ("middling", "Searches in the middle", middling),
-        ("worst", "Searches that went worst", best_first[::-1]),
-    )
+    orders = {"best": best_first, "worst": best_first[::-1], "middling": middling}
     chosen: dict[str, list[int]] = {}
     shown: set[int] = set()
-    for name in ("best", "worst", "middling"):
-        order = next(order for kind, _, order in kinds if kind == name)
+    for name, order in orders.items():
         chosen[name] = _of_different_people([row for row in order if row not in shown], pids, most)
         shown.update(chosen[name])
-    return [(name, words, chosen[name]) for name, words, _ in kinds if chosen[name]]
+    words = {
+        "best": "Searches that went best",
+        "middling": "Searches in the middle",
+        "worst": "Searches that went worst",
+    }
+    return [(name, said, chosen[name]) for name, said in words.items() if chosen[name]]
 
 
 def _of_different_people(order: Sequence[int], pids: npt.NDArray[np.int64], most: int) -> list[int]:
