@@ -231,7 +231,6 @@ class Readable:
         Raises:
             EntryError: when there is none.
         """
-
         if self._store.snapshot() is None:
             raise searching.no_entry(entry)
 
