@@ -31,9 +31,12 @@ TINY = Recipe(
 )  # fmt: skip
 
 
-def crowd():
+def crowd(identities=10):
     return synthetic_people(
-        num_train_identities=10, num_test_identities=5, num_distractors=6, pictures_per_camera=2
+        num_train_identities=identities,
+        num_test_identities=5,
+        num_distractors=6,
+        pictures_per_camera=2,
     )
 
 

@@ -11,6 +11,7 @@ from lightning_fabric.plugins.precision.amp import MixedPrecision
 from hatcnn.datasets.manifest import write_dataset
 from hatcnn.errors import CheckpointError, ConfigError, TrainingError
 from hatcnn.models.checkpoint import load_model
+from hatcnn.models.folder import of_identities
 from hatcnn.training.schedule import learning_rate
 from tests.training.runs import TINY, crowd, hatcnn, metrics, trainer
 
@@ -266,3 +267,20 @@ def test_training_starts_from_weights_with_fresh_classifiers(uninterrupted, tmp_
     other = replace(recipe, model=replace(TINY.model, feature_dim=32))
     with pytest.raises(CheckpointError, match="do not fit"):
         trainer(tmp_path / "other", other)
+
+
+def test_training_starts_from_a_run_with_its_classifiers(uninterrupted, tmp_path):
+    out, run = uninterrupted
+    recipe = replace(TINY, start_from=str(out), seed=TINY.seed + 1)
+    network = trainer(tmp_path / "run", recipe).network.state_dict()
+    for name, tensor in run.average.network.state_dict().items():
+        assert "num_batches" in name or torch.equal(network[name], tensor), name
+
+
+def test_classifiers_of_other_people_are_not_taken_over(uninterrupted, tmp_path):
+    out, run = uninterrupted
+    recipe = replace(TINY, start_from=str(out))
+    network = trainer(tmp_path / "run", recipe, crowd(identities=5)).network.state_dict()
+    for name, tensor in run.average.network.state_dict().items():
+        same = network[name].shape == tensor.shape and torch.equal(network[name], tensor)
+        assert "num_batches" in name or same != of_identities(name), name

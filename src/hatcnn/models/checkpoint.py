@@ -87,20 +87,21 @@ def load_model(folder: str | Path) -> tuple[HACNN | HATCNN, ModelConfig]:
     return model.eval(), config
 
 
-def load_weights_into(network: torch.nn.Module, folder: str | Path) -> None:
-    """Start a network from a model folder's weights, all but those of identity classifiers.
+def start_from(network: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Start a network from weights; identity classifiers of others stay as they are.
+
+    Args:
+        network: to be trained.
+        state: weights, with classifiers for as many identities, for other ones, or without.
+        source: where they are from, for the error.
 
     Raises:
-        CheckpointError: when the folder holds another network.
+        CheckpointError: when they are another network's.
     """
-    source, _ = load_model(folder)
-    state = source.state_dict()
-    own = network.state_dict()
-    load_state(
-        network,
-        {**{k: v for k, v in own.items() if of_identities(k)}, **state},
-        source=str(folder),
-    )
+    kept = {k: v for k, v in network.state_dict().items() if of_identities(k)}
+    same = all(k in state and state[k].shape == v.shape for k, v in kept.items())
+    others = {k: v for k, v in state.items() if not of_identities(k)}
+    load_state(network, state if same else {**kept, **others}, source=source)
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

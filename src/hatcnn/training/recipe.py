@@ -96,8 +96,9 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     """How."""
     start_from: str = ""
-    """Model folder, or name of a model that comes with the package, whose weights training starts
-    from; the identity classifiers start fresh. Empty starts from random weights."""
+    """Run folder, model folder, or name of a model that comes with the package, whose weights
+    training starts from. Only a run has identity classifiers, taken over where it knew as many
+    identities; otherwise they start fresh. Empty starts from random weights."""
     averaging: float = 0.0
     """Decay of the moving average of the weights that is evaluated and saved; 0 keeps none."""
     freeze_batch_norm: bool = False
