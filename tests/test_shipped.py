@@ -63,7 +63,8 @@ def test_they_bring_the_records_that_a_report_draws_curves_from():
 def test_their_onnx_form_says_what_the_weights_say():
     onnx, torch = (load_backend(NAME, backend=b, precision="fp32") for b in ("onnx", "torch"))
     assert onnx.fingerprint == torch.fingerprint
-    pixels = np.random.default_rng(0).integers(0, 255, (3, 160, 64, 3), np.uint8)
+    size = (3, onnx.config.height, onnx.config.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 255, size, np.uint8)
     for ours, theirs in zip(onnx(pixels), torch(pixels), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
