@@ -277,7 +277,7 @@ def test_training_starts_from_a_run_with_its_classifiers(uninterrupted, tmp_path
         assert "num_batches" in name or torch.equal(network[name], tensor), name
 
 
-def test_classifiers_of_other_people_are_not_taken_over(uninterrupted, tmp_path):
+def test_classifiers_of_another_number_of_people_are_not_taken_over(uninterrupted, tmp_path):
     out, run = uninterrupted
     recipe = replace(TINY, start_from=str(out))
     network = trainer(tmp_path / "run", recipe, crowd(identities=5)).network.state_dict()

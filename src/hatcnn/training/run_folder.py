@@ -23,10 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hatcnn import __version__
 from hatcnn.errors import CheckpointError, ConfigError
 from hatcnn.files import atomic_path, write_json
+from hatcnn.models.checkpoint import load_model
 from hatcnn.training.recipe import Recipe, differences
 
 CHECKPOINT = "last.ckpt"
@@ -157,6 +159,24 @@ class RunFolder:
                 f"cannot read {self.checkpoint_path}: {error}; start again in another folder"
             ) from None
         return state
+
+
+def evaluated_weights(source: str) -> dict[str, Tensor]:
+    """The weights that evaluation uses, as a state dict.
+
+    Args:
+        source: a run folder, whose identity classifiers come along; a model folder, or the name
+            of a model that comes with the package.
+
+    Raises:
+        CheckpointError: when there is neither, or it is broken.
+    """
+    run = RunFolder(source)
+    if not run.checkpoint_path.exists():
+        return load_model(source)[0].state_dict()
+    state = run.load_checkpoint()
+    weights: dict[str, Tensor] = state["average"] or state["network"]
+    return weights
 
 
 def _commit() -> str | None:

@@ -22,7 +22,7 @@ from hatcnn.evaluation import evaluate
 from hatcnn.inference.extraction import extract
 from hatcnn.inference.torch_backend import TorchBackend
 from hatcnn.models.build import build_model
-from hatcnn.models.checkpoint import load_model, load_state, save_model, start_from
+from hatcnn.models.checkpoint import load_state, save_model, start_from
 from hatcnn.progress import progress
 from hatcnn.training.averaging import WeightAverage
 from hatcnn.training.batches import Batches
@@ -32,7 +32,7 @@ from hatcnn.training.data import TrainingData
 from hatcnn.training.losses import losses, positive_shares
 from hatcnn.training.position import Position
 from hatcnn.training.recipe import Recipe
-from hatcnn.training.run_folder import RunFolder
+from hatcnn.training.run_folder import RunFolder, evaluated_weights
 from hatcnn.training.sampler import Indices, epoch_batches
 from hatcnn.training.schedule import learning_rate
 from hatcnn.training.stopping import stop_requests
@@ -72,7 +72,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = build_model(recipe.model)
         if recipe.start_from and not run.checkpoint_path.exists():
-            start_from(self.network, _weights(recipe.start_from), source=recipe.start_from)
+            start_from(self.network, evaluated_weights(recipe.start_from), source=recipe.start_from)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.SGD(
             self.network.parameters(),
@@ -341,13 +341,3 @@ class Trainer:
                 card=model_card(self.recipe, self.at.epoch, self.at.scores),
             )
         self.fabric.barrier()
-
-
-def _weights(source: str) -> dict[str, Tensor]:
-    """Those that evaluation uses: of a run folder with its classifiers, or of a model."""
-    run = RunFolder(source)
-    if not run.checkpoint_path.exists():
-        return load_model(source)[0].state_dict()
-    state = run.load_checkpoint()
-    weights: dict[str, Tensor] = state["average"] or state["network"]
-    return weights
