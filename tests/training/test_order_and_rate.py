@@ -152,7 +152,7 @@ def test_the_average_follows_the_weights():
         with torch.no_grad():
             network[0].weight.fill_(float(step))
             network[1].running_mean.fill_(float(step))
-        average.update(network, step)
+        average.update(step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * step
     torch.testing.assert_close(average.network[0].weight.detach(), expected)

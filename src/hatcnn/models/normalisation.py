@@ -87,36 +87,38 @@ def _by_torch(
     joined: bool,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     sizes = [norm.num_features for norm in norms]
+    # Of the hidden bias optimisers and distributed training expect a gradient, if of zero.
+    weights = [norm.weight + 0 * bias for norm, bias in zip(norms, hidden, strict=True)]
+    biases: list[Tensor] = [norm.bias for norm in norms]
     streams, rest = list(inputs), []
     if len(inputs) == 1 and inputs[0].shape[1] > sizes[0]:
-        beyond = inputs[0].shape[1] - sum(sizes)
-        streams = list(inputs[0].split([*sizes, beyond] if beyond else sizes, dim=1))
-        rest = [F.avg_pool2d(streams.pop(), 3, 1, 1)] if beyond else []
+        # Streams that come joined are one: one reading of the input for all statistics.
+        x, width = inputs[0], sum(sizes)
+        if x.shape[1] > width:
+            streams, rest = [x[:, :width]], [F.avg_pool2d(x[:, width:], 3, 1, 1)]
+        weights, biases = [torch.cat(weights)], [torch.cat(biases)]
     outputs, means, inverses = [], [], []
-    for x, norm, bias in zip(streams, norms, hidden, strict=True):
-        # Of the hidden bias optimisers and distributed training expect a gradient, if of zero.
-        weight = norm.weight + 0 * bias
+    for x, weight, bias in zip(streams, weights, biases, strict=True):
         parts = []
         for part in x.chunk(groups) if groups > 1 else (x,):
             # A slice of the channels is no dense tensor, and batch norm is slow on those.
             part = part.contiguous(memory_format=torch.channels_last)
             y, mean, inverse = torch.native_batch_norm(
-                part, weight, norm.bias, None, None, True, 0.0, norm.eps
+                part, weight, bias, None, None, True, 0.0, norms[0].eps
             )
             parts.append(y.relu_() if relu else y)
             means.append(mean)
             inverses.append(inverse)
         outputs.append(torch.cat(parts) if groups > 1 else parts[0])
-    if joined and len(outputs) > 1:
-        outputs = [torch.cat(outputs, dim=1)]
-    by_group = (
-        [torch.cat(s).view(groups, -1) for s in (means, inverses)]
-        if len(norms) == 1
-        else [
-            torch.stack([torch.cat(s[g::groups]) for g in range(groups)]) for s in (means, inverses)
-        ]
+    mean, inverse = (
+        torch.stack([torch.cat(s[group::groups]) for group in range(groups)])
+        for s in (means, inverses)
     )
-    return outputs + rest, by_group[0], by_group[1]
+    if joined:
+        outputs = outputs if len(outputs) == 1 else [torch.cat(outputs, dim=1)]
+    elif len(outputs) < len(sizes):
+        outputs = list(outputs[0].split(sizes, dim=1))
+    return outputs + rest, mean, inverse
 
 
 @torch.no_grad()

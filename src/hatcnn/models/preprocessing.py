@@ -13,6 +13,8 @@ def normalise(images: Tensor) -> Tensor:
 
     The memory stays channels last, which the convolutions prefer.
     """
-    mean = torch.tensor(MEAN, device=images.device) * 255
-    std = torch.tensor(STD, device=images.device) * 255
+    # Not made on the device: that would wait for all it has to do.
+    mean, std = (
+        (255 * torch.tensor(values)).to(images.device, non_blocking=True) for values in (MEAN, STD)
+    )
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)

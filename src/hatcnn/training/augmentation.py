@@ -41,7 +41,8 @@ class Augment:
         generator = torch.Generator().manual_seed((self.seed << 32) + step)
         # One row of uniform numbers a picture, whatever is switched on: switching one change off
         # leaves the others as they were.
-        uniform = torch.rand(batch_size, 8, generator=generator)[rows].to(images.device)
+        uniform = torch.rand(batch_size, 8, generator=generator)[rows]
+        uniform = uniform.to(images.device, non_blocking=True)
         height, width = images.shape[1:3]
 
         shift_y = _integer(uniform[:, 0], -config.shift[0], config.shift[0])

@@ -15,24 +15,24 @@ class WeightAverage:
     not remember the random start.
 
     Args:
-        network: the network in training; the average starts as its copy.
+        network: the network in training, on its device; the average starts as its copy.
         decay: share of the average that stays at each update.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
+        # Looked up once: walking both networks takes longer than a GPU's step.
+        ours, theirs = self.network.state_dict(), network.state_dict()
+        real = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+        rest = [name for name in ours if name not in real]
+        self._averaged = [ours[n] for n in real], [theirs[n] for n in real]
+        self._copied = [ours[n] for n in rest], [theirs[n] for n in rest]
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after `step` earlier updates."""
+    def update(self, step: int) -> None:
+        """Take in the network's weights after `step` earlier updates."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        state = network.state_dict()
-        averages, currents = [], []
-        for name, average in self.network.state_dict().items():
-            if average.is_floating_point():
-                averages.append(average)
-                currents.append(state[name])
-            else:
-                average.copy_(state[name])
-        torch._foreach_lerp_(averages, currents, 1 - decay)
+        torch._foreach_lerp_(*self._averaged, 1 - decay)
+        if self._copied[0]:
+            torch._foreach_copy_(*self._copied)

@@ -7,6 +7,8 @@ pictures), the function corrects for it, so that N processes step like one.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -106,15 +108,16 @@ def attribute_loss(
     """
     if colours == "independent":
         return _masked_mean(*_binary_terms(logits, labels, shares))
-    of_binary = None if shares is None else shares[list(BINARY)]
-    values, known = _binary_terms(logits[:, BINARY], labels[:, BINARY], of_binary)
-    for group in (UPPER_COLOURS, LOWER_COLOURS):
+    binary, *groups = (_columns(g, logits.device) for g in (BINARY, UPPER_COLOURS, LOWER_COLOURS))
+    of_binary = None if shares is None else shares[binary]
+    values, known = _binary_terms(logits[:, binary], labels[:, binary], of_binary)
+    for group in groups:
         group_labels = labels[:, group]
         # Colours are at most one-hot; a column of zeros in front makes "none" the class "other".
         choice = F.pad(group_labels.clamp_min(0), (1, 0)).argmax(dim=1)
         term = F.cross_entropy(with_other(logits[:, group]), choice, reduction="none")
         if shares is not None:
-            of_group = shares[list(group)]
+            of_group = shares[group]
             of_choice = torch.cat((1 - of_group.sum(dim=0, keepdim=True), of_group))
             term = term * torch.exp(1 - of_choice[choice])
         values = torch.cat((values, term[:, None]), dim=1)
@@ -146,6 +149,12 @@ def gather(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+@functools.cache
+def _columns(columns: tuple[int, ...], device: torch.device) -> Tensor:
+    """Indices on the device: sent there in every step, they would make it wait."""
+    return torch.tensor(columns, device=device)
 
 
 def _binary_terms(logits: Tensor, labels: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:

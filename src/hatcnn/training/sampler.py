@@ -6,6 +6,9 @@ computes the same order and takes its share.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
@@ -68,6 +71,25 @@ def epoch_batches(
         chosen, order = order[:people], order[people:]
         batches.append(np.concatenate([hands[i].draw(per_identity) for i in chosen]))
     return batches
+
+
+class Orders:
+    """`epoch_batches` of a run; while one epoch is trained, a thread draws the next one's.
+
+    Args:
+        pids, sampling, seed: see there.
+    """
+
+    def __init__(self, pids: npt.NDArray[np.int64], sampling: Sampling, *, seed: int) -> None:
+        self._draw = partial(epoch_batches, pids, sampling, seed=seed)
+        self._thread = ThreadPoolExecutor(1)
+        self._drawn: dict[int, Future[list[Indices]]] = {}
+
+    def __call__(self, epoch: int) -> list[Indices]:
+        """Batches of an epoch, from 0."""
+        wanted = self._drawn.get(epoch) or self._thread.submit(self._draw, epoch=epoch)
+        self._drawn = {epoch + 1: self._thread.submit(self._draw, epoch=epoch + 1)}
+        return wanted.result()
 
 
 class _Hand:

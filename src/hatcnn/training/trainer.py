@@ -33,7 +33,7 @@ from hatcnn.training.losses import losses, positive_shares
 from hatcnn.training.position import Position
 from hatcnn.training.recipe import Recipe
 from hatcnn.training.run_folder import RunFolder, evaluated_weights
-from hatcnn.training.sampler import Indices, epoch_batches
+from hatcnn.training.sampler import Indices, Orders
 from hatcnn.training.schedule import learning_rate
 from hatcnn.training.stopping import stop_requests
 
@@ -84,12 +84,15 @@ class Trainer:
         )
         network: nn.Module = self.network
         on_gpu = fabric.device.type == "cuda"
+        # All batches have one shape, so trying what cuDNN has pays once.
+        torch.backends.cudnn.benchmark = on_gpu
         if recipe.compile == "always" or (recipe.compile == "auto" and on_gpu):
             # On a GPU this mode replays whole steps as CUDA graphs.
             mode = "reduce-overhead" if on_gpu else "default"
             network = torch.compile(network, mode=mode)  # type: ignore[assignment]
         self.wrapped, self.optimiser = fabric.setup(network, optimiser)
         self.average = WeightAverage(self.network, recipe.averaging) if recipe.averaging else None
+        self.orders = Orders(data.train.split.pids, recipe.sampling, seed=recipe.seed)
         self.batches = Batches(data, recipe, fabric.device)
         self.shares = (
             positive_shares(data.attributes).to(fabric.device)
@@ -177,12 +180,7 @@ class Trainer:
             for module in self.network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
-        batches = epoch_batches(
-            self.data.train.split.pids,
-            self.recipe.sampling,
-            seed=self.recipe.seed,
-            epoch=self.at.epoch,
-        )
+        batches = self.orders(self.at.epoch)
         self.sums = {
             k: torch.tensor(v, dtype=self.sum_type, device=self.fabric.device)
             for k, v in self.at.sums.items()
@@ -217,11 +215,11 @@ class Trainer:
                 share = value.detach().to(self.sum_type) / recipe.accumulate
                 self.sums[name] = self.sums.get(name, torch.zeros_like(share)) + share
             bad = ~torch.isfinite(terms["total"].detach()) & (self.first_bad_step < 0)
-            self.first_bad_step = torch.where(bad, self.at.step, self.first_bad_step)
+            self.first_bad_step.masked_fill_(bad, self.at.step)
         self.optimiser.step()
         self.optimiser.zero_grad()
         if self.average:
-            self.average.update(self.network, self.at.step)
+            self.average.update(self.at.step)
 
     def _forward(self, indices: Indices, rows: slice) -> dict[str, Tensor]:
         images, classes, attributes = self.batches(indices, self.at.step, rows)

@@ -16,10 +16,12 @@ from hatcnn.models.kernels.tensors import address, dense, empty_like, kernel
 
 def usable(x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: object) -> bool:
     """Whether `convolve` takes this convolution, on this machine, now."""
+    # First of all, so that a network being compiled never comes to the library.
+    if not tensors.usable(x):
+        return False
     compiled = library()
     return (
         compiled is not None
-        and tensors.usable(x)
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and (weight.shape[2:], stride, padding) == ((3, 3), (1, 1), (1, 1))
