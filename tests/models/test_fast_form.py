@@ -95,3 +95,11 @@ def test_frozen_batch_norm_agrees_in_gradient(pair):
     expected = dict(plain.named_parameters())
     for name, weights in fast.named_parameters():
         torch.testing.assert_close(weights.grad, expected[name].grad, msg=name)
+
+
+def test_training_is_one_graph_to_the_compiler():
+    """Wherever it has to go back to Python, a GPU waits."""
+    network = build_model(CONFIGS["anchored"]).train()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    output = compiled(torch.randn(4, 3, 64, 32))
+    assert output.local_logits.shape == (4, 5)

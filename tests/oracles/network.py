@@ -109,14 +109,14 @@ class HardAttention(nn.Module):
         moved = torch.tanh(self.linear(x.mean(dim=(2, 3)))).unflatten(1, (4, 2))
         if not self.reach:
             return moved
-        strips = torch.tensor([[0, -0.75], [0, -0.25], [0, 0.25], [0, 0.75]], dtype=x.dtype)
+        strips = moved.new_tensor([[0, -0.75], [0, -0.25], [0, 0.25], [0, 0.75]])
         return strips + self.reach * moved
 
 
 def sample_region(x, centre, size, direct):
     """One region (N, c, *size) of x (N, c, h, w) around `centre` (N, 2), by affine sampling."""
     n, _, h, w = x.shape
-    theta = torch.zeros(n, 2, 3, dtype=x.dtype)
+    theta = x.new_zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = 1, REGION_HEIGHT
     theta[:, :, 2] = centre
     grid = F.affine_grid(theta, [n, 1, h, w], align_corners=False)

@@ -10,7 +10,7 @@ from hatcnn.training.augmentation import Augment
 from hatcnn.training.averaging import WeightAverage
 from hatcnn.training.recipe import Augmentation, Loss, Optimiser, Recipe, Sampling
 from hatcnn.training.recipes import RECIPES, hatcnn_paper, recipe_named
-from hatcnn.training.sampler import epoch_batches
+from hatcnn.training.sampler import Orders, epoch_batches
 from hatcnn.training.schedule import learning_rate
 
 
@@ -52,6 +52,15 @@ def test_order_depends_on_seed_and_epoch_alone():
         assert len({tuple(order(s, e)) for s in (0, 1) for e in (0, 1)}) == 4
     free = epoch_batches(pids, Sampling(batch_size=16), seed=0, epoch=0)
     assert len(np.unique(np.concatenate(free))) == 48
+
+
+def test_an_epoch_drawn_ahead_is_the_one_drawn_when_due():
+    pids = np.repeat(np.arange(8), 5)
+    sampling = Sampling(batch_size=8, pictures_per_identity=2)
+    orders = Orders(pids, sampling, seed=3)
+    for epoch in (0, 1, 2, 7, 8, 0):
+        expected = epoch_batches(pids, sampling, seed=3, epoch=epoch)
+        np.testing.assert_array_equal(orders(epoch), expected)
 
 
 def test_too_little_data_is_named():
