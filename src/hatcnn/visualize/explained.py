@@ -192,6 +192,8 @@ def _bar_labels(axes: Axes, values: Sequence[float], form: str) -> None:
     low, high = min(0.0, *values), max(0.0, *values)
     axes.set_xlim(low - (0.2 * span if low < 0 else 0), high + 0.2 * span)
     axes.invert_yaxis()
+    # More numbers, with their signs and decimals, run into each other.
+    axes.locator_params(axis="x", nbins=5)
     axes.axvline(0, color="black", lw=0.8)
     axes.tick_params(labelsize=8)
     axes.tick_params(axis="y", length=0)
