@@ -161,8 +161,8 @@ def findings(found: dict[str, Series]) -> list[str]:
             expected=published.WITHOUT_ATTRIBUTES.mAP - published.TABLE_1[3].mAP,
         )
         + " The attribute network shares no layer with the rest: ranked by identity the two are "
-        "one network, and with one seed they give the same numbers. A difference here lies between "
-        "runs, not between methods.",
+        "one network, and with one seed and the same arithmetic they give the same numbers. A "
+        "difference here lies between runs, not between methods.",
     ]
     if plus:
         ours, paper = mean(plus.final(IDENTITY, "mAP")), published.WITHOUT_ATTRIBUTES.mAP
