@@ -22,7 +22,7 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        # Looked up once: walking both networks takes longer than a GPU's step.
+        # Looked up once: walking both networks takes a good part of a GPU's step.
         ours, theirs = self.network.state_dict(), network.state_dict()
         real = [name for name, tensor in ours.items() if tensor.is_floating_point()]
         rest = [name for name in ours if name not in real]
